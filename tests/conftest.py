@@ -1,0 +1,52 @@
+"""What every test starts from: quiet libraries, this environment's Python in Spark's workers, hypothesis profiles."""
+
+import os
+import sys
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, settings
+
+os.environ["PYSPARK_PYTHON"] = sys.executable
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
+os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+
+# A first example may start Spark or TensorFlow, so time says nothing about a test.
+_slow = (HealthCheck.too_slow, HealthCheck.function_scoped_fixture)
+settings.register_profile("default", deadline=None, suppress_health_check=_slow)
+settings.register_profile("ci", deadline=None, suppress_health_check=_slow, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+@pytest.fixture(scope="session")
+def window_table() -> Callable[..., pa.Table]:
+    """Makes rows of gold/windows: ``window_table(units [N, context], length=[...], brand=[...])``, all else plain."""
+
+    def make(units: Any, *, length: Any = None, age: Any = None, horizon: int = 3, **changed: Any) -> pa.Table:
+        units = np.asarray(units, np.float32)
+        rows, context = units.shape
+        length = np.full(rows, context) if length is None else np.asarray(length)
+        columns: dict[str, Any] = {
+            "grain": ["week.product"] * rows,
+            "product_id": [f"p{n}" for n in range(rows)],
+            "store_id": ["*"] * rows,
+            "cutoff": [date(2017, 11, 26)] * rows,
+            "bucket": pa.array(np.arange(rows) % 1024, pa.int32()),
+            "age": pa.array(length if age is None else age, pa.int32()),
+            "length": pa.array(length, pa.int32()),
+            "units": list(units),
+            "orders": list((units > 0).astype(np.float32)),
+            "price": list(np.where(units > 0, 2.0, 0.0).astype(np.float32)),
+            "discount": list(np.zeros_like(units)),
+        }
+        planned = ("display", "display_main", "mailer", "mailer_main", "holiday", "month_start", "year_phase")
+        columns |= {name: list(np.zeros((rows, context + horizon), np.float32)) for name in planned}
+        columns |= {name: ["x"] * rows for name in ("department", "category", "brand", "manufacturer")}
+        return pa.table(columns | changed)
+
+    return make
