@@ -1,0 +1,125 @@
+"""What a shop sold and offers on a day: products, their events, their popularity, whether they are on sale.
+
+The result has a row a product that anyone ever touched: it grows with the catalogue, not with the log.
+"""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from shelfcast.lake.step import Step
+from shelfcast.lake.visible import visible
+
+PURCHASE = "purchase"
+_RECENT_DAYS = 14
+
+
+def events(interactions: DataFrame, as_of: date, types: Sequence[str]) -> DataFrame:
+    """Visible events of gold/interactions, one a row: user_id, store_id, product_id, event_type, event_date."""
+    rows = interactions.where(F.col("week_start") <= F.lit(as_of)).select(
+        "user_id", "store_id", F.inline(F.arrays_zip("items", "types", "dates"))
+    )
+    named = rows.select(
+        "user_id",
+        "store_id",
+        F.col("items").alias("product_id"),
+        F.col("types").alias("event_type"),
+        F.col("dates").alias("event_date"),
+    )
+    return visible(named, as_of).where(F.col("event_type").isin(list(types)))
+
+
+def wanted_types(seen: DataFrame, types: Sequence[str]) -> list[str]:
+    """The event types that are predicted: purchases, or all of ``types`` in a log without purchases."""
+    return [PURCHASE] if seen.where(F.col("event_type") == PURCHASE).limit(1).count() else list(types)
+
+
+def catalogue(step: Step, as_of: date, wanted: Sequence[str]) -> DataFrame:
+    """A row a product: product_id, events, popularity, recent, on_sale, as known at the end of ``as_of``.
+
+    On sale is what was sold anywhere in the last ``score.on_sale_weeks`` weeks, unless a listing ended before as_of
+    or the stock side knows of stores and none has a piece.
+    """
+    settings = step.settings
+    after = as_of - timedelta(weeks=settings.score.on_sale_weeks)
+    seen = events(step.read("gold/interactions"), as_of, settings.recommender.event_types)
+    is_wanted = F.col("event_type").isin(list(wanted))
+
+    def counted(since: date) -> Column:
+        return F.sum((is_wanted & (F.col("event_date") > F.lit(since))).cast("long")).cast("double")
+
+    touched = seen.groupBy("product_id").agg(
+        F.count("*").cast("double").alias("events"),
+        counted(after).alias("popularity"),
+        counted(max(after, as_of - timedelta(days=_RECENT_DAYS))).alias("recent"),
+    )
+    sold = touched.withColumn("orders", F.lit(0.0))
+    if step.has("gold/demand"):
+        orders = _orders(step.read("gold/demand"), settings.demand.grains[0], after, as_of)
+        sold = touched.join(orders, "product_id", "full")
+    popularity = F.greatest(F.coalesce("popularity", F.lit(0.0)), F.coalesce("orders", F.lit(0.0)))
+    shop = sold.select(
+        "product_id",
+        F.coalesce("events", F.lit(0.0)).alias("events"),
+        popularity.alias("popularity"),
+        F.coalesce("recent", F.lit(0.0)).alias("recent"),
+    )
+    barred = _barred(step, as_of)
+    offered = F.col("popularity") > 0
+    if barred is None:
+        return shop.withColumn("on_sale", offered)
+    return shop.join(barred.withColumn("_barred", F.lit(True)), "product_id", "left").select(
+        *shop.columns, (offered & F.col("_barred").isNull()).alias("on_sale")
+    )
+
+
+def collected(shop: DataFrame) -> pa.Table:
+    """A catalogue on the driver, sorted by product."""
+    return shop.orderBy("product_id").toArrow()
+
+
+def popular_by_store(seen: DataFrame, shop: DataFrame, wanted: Sequence[str], after: date, most: int) -> DataFrame:
+    """The ``most`` best sellers on sale of each store after ``after``: store_id, product_id, sold, place from 1."""
+    counted = (
+        seen.where(F.col("event_type").isin(list(wanted)) & (F.col("event_date") > F.lit(after)))
+        .groupBy("store_id", "product_id")
+        .agg(F.count("*").alias("sold"))
+        .join(shop.where("on_sale").select("product_id"), "product_id", "left_semi")
+    )
+    order = Window.partitionBy("store_id").orderBy(F.desc("sold"), "product_id")
+    return counted.withColumn("place", F.row_number().over(order)).where(F.col("place") <= most)
+
+
+def _orders(demand: DataFrame, grain: str, after: date, as_of: date) -> DataFrame:
+    """Orders of each product in the complete weeks between: product_id, orders."""
+    inside = (F.col("week_start") > F.lit(after)) & (F.col("week_start") <= F.lit(as_of - timedelta(days=6)))
+    return demand.where(inside & (F.col("grain") == grain)).groupBy("product_id").agg(F.sum("orders").alias("orders"))
+
+
+def _barred(step: Step, as_of: date) -> DataFrame | None:
+    """Products that a listing or stock side says cannot be bought on as_of."""
+    sides: list[DataFrame] = []
+    if step.has("silver/products"):
+        listed = _valid(step.read("silver/products"), as_of)
+        sides.append(listed.where(F.col("listed_until") < F.lit(as_of)).select("product_id"))
+    if step.has("silver/stock"):
+        newest = _valid(step.read("silver/stock"), as_of).groupBy("product_id", "store_id")
+        pieces = newest.agg(F.max_by("on_hand", F.coalesce("valid_from", F.lit(date.min))).alias("on_hand"))
+        held = pieces.groupBy("product_id").agg(F.sum("on_hand").alias("on_hand"))
+        sides.append(held.where(F.col("on_hand") <= 0).select("product_id"))
+    if not sides:
+        return None
+    barred = sides[0]
+    for side in sides[1:]:
+        barred = barred.union(side)
+    return barred.distinct()
+
+
+def _valid(side: DataFrame, as_of: date) -> DataFrame:
+    day = F.lit(as_of)
+    began = F.col("valid_from").isNull() | (F.col("valid_from") <= day)
+    lasts = F.col("valid_to").isNull() | (F.col("valid_to") >= day)
+    return visible(side, as_of).where(began & lasts)

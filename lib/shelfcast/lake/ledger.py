@@ -1,0 +1,156 @@
+"""The ledger of runs: ops/runs, ops/published and ops/metrics, small tables written without a JVM."""
+
+import json
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import write_deltalake
+from pyspark.sql.pandas.types import to_arrow_type
+
+from shelfcast.lake.contract import Contract, spark_type
+from shelfcast.lake.paths import normalise, storage_options, table_uri
+from shelfcast.lake.snapshot import Snapshot
+from shelfcast.lake.step import Outcome, Step
+from shelfcast.lake.tables import contract
+
+
+def new_run_id() -> str:
+    """Sortable by time, unique across machines."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
+
+
+def arrow_schema(promised: Contract) -> pa.Schema:
+    """The contract's columns as Arrow types."""
+    return pa.schema(
+        [
+            pa.field(c.name, to_arrow_type(spark_type(c.type), timezone="UTC"), nullable=not c.required)
+            for c in promised.columns
+        ]
+    )
+
+
+@dataclass(frozen=True)
+class Record:
+    """A row of ops/runs."""
+
+    run_id: str
+    step: str
+    slice: str
+    attempt: int
+    status: str
+    fingerprint: str
+    started_at: datetime
+    inputs: Mapping[str, int] = field(default_factory=dict)
+    outputs: Mapping[str, int] = field(default_factory=dict)
+    contents: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    counts: Mapping[str, Any] = field(default_factory=dict)
+    rows_in: int | None = None
+    rows_out: int | None = None
+    seconds: float | None = None
+    error: str | None = None
+
+
+class Ledger:
+    """Reads and writes the ops tables of one lake."""
+
+    def __init__(self, lake: str) -> None:
+        self.lake = normalise(lake)
+
+    def records(self) -> list[Record]:
+        """Every attempt, oldest first."""
+        if not Snapshot.exists(self.lake, "ops/runs"):
+            return []
+        rows = Snapshot(self.lake, "ops/runs").arrow().sort_by("attempt").to_pylist()
+        return [_record(row) for row in rows]
+
+    def start(self, run_id: str, step: str, slice_: str, fingerprint: str) -> Record:
+        """Write the attempt down before it writes anything, so that its number is never used again."""
+        attempt = max((record.attempt for record in self.records()), default=0) + 1
+        record = Record(run_id, step, slice_, attempt, "running", fingerprint, datetime.now(UTC))
+        self._append("ops/runs", [_row(record)])
+        return record
+
+    def finish(self, record: Record, step: Step, outcome: Outcome) -> Record:
+        """Write down a success."""
+        return self._close(
+            record, status="done", inputs=step.inputs, outputs=step.outputs, contents=outcome.contents,
+            counts=outcome.counts, rows_in=outcome.rows_in, rows_out=outcome.rows_out, error=None,
+        )  # fmt: skip
+
+    def fail(self, record: Record, message: str) -> Record:
+        """Write down a failure with its message."""
+        return self._close(record, status="failed", error=message)
+
+    def _close(self, record: Record, **changes: Any) -> Record:
+        seconds = (datetime.now(UTC) - record.started_at).total_seconds()
+        closed = Record(**{**record.__dict__, "seconds": seconds, **changes})
+        key = f"run_id = '{record.run_id}' AND step = '{record.step}' AND slice = '{record.slice}'"
+        self._write("ops/runs", [_row(closed)], mode="overwrite", predicate=key)
+        return closed
+
+    def done(self, step: str, slice_: str, fingerprint: str) -> Record | None:
+        """The newest success of a step's slice, if nothing it depends on has changed since."""
+        matching = [r for r in self.records() if (r.step, r.slice) == (step, slice_) and r.status == "done"]
+        return matching[-1] if matching and matching[-1].fingerprint == fingerprint else None
+
+    def contents(self) -> dict[str, dict[str, str]]:
+        """Table → slice → content id of what successful attempts last wrote there."""
+        found: dict[str, dict[str, str]] = defaultdict(dict)
+        for record in self.records():
+            if record.status == "done":
+                for table, slices in record.contents.items():
+                    found[table].update(slices)
+        return dict(found)
+
+    def publish(self, as_of: date, versions: Mapping[str, int], run_id: str) -> None:
+        """Make a run's tables the ones that readers of ``as_of`` see, in one commit."""
+        rows = [{"as_of": as_of, "table": t, "version": v, "run_id": run_id} for t, v in sorted(versions.items())]
+        self._write("ops/published", rows, mode="overwrite", predicate=f"as_of = '{as_of.isoformat()}'")
+
+    def published(self, as_of: date | None = None) -> dict[str, int]:
+        """Table → version that readers of ``as_of`` (the newest if None) see."""
+        if not Snapshot.exists(self.lake, "ops/published"):
+            return {}
+        table = Snapshot(self.lake, "ops/published").arrow()
+        day = as_of or pc.max(table["as_of"]).as_py()
+        return {row["table"]: row["version"] for row in table.to_pylist() if row["as_of"] == day}
+
+    def published_days(self) -> list[date]:
+        if not Snapshot.exists(self.lake, "ops/published"):
+            return []
+        return sorted(set(Snapshot(self.lake, "ops/published").arrow(["as_of"])["as_of"].to_pylist()))
+
+    def replace_metrics(self, as_of: date, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Replace every metric of ``as_of`` in one commit; returns how many there are now."""
+        listed = [dict(row) for row in rows]
+        self._write("ops/metrics", listed, mode="overwrite", predicate=f"as_of = '{as_of.isoformat()}'")
+        return len(listed)
+
+    def _append(self, table: str, rows: list[dict[str, Any]]) -> None:
+        self._write(table, rows, mode="append")
+
+    def _write(self, table: str, rows: list[dict[str, Any]], *, mode: Any, predicate: str | None = None) -> None:
+        uri = table_uri(self.lake, table)
+        data = pa.Table.from_pylist(rows, schema=arrow_schema(contract(table)))
+        if predicate is not None and not Snapshot.exists(self.lake, table):
+            mode, predicate = "append", None
+        write_deltalake(uri, data, mode=mode, predicate=predicate, storage_options=storage_options(uri))
+
+
+_JSON = ("inputs", "outputs", "contents", "counts")
+
+
+def _row(record: Record) -> dict[str, Any]:
+    row = dict(record.__dict__)
+    return row | {name: json.dumps(row[name], sort_keys=True, default=str) for name in _JSON}
+
+
+def _record(row: Mapping[str, Any]) -> Record:
+    parsed = {name: json.loads(row[name]) if row[name] else {} for name in _JSON}
+    return Record(**{**row, **parsed})

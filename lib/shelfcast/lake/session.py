@@ -1,0 +1,93 @@
+"""Builds the Spark session with Delta. Under spark-submit the platform's own settings and jars win."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from shelfcast.errors import EnvironmentProblem
+from shelfcast.lake.java import delta_jars, require_java
+from shelfcast.lake.paths import is_local, normalise
+from shelfcast.settings import Settings
+
+_ALWAYS = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    # Expressions of a source never abort a run: what cannot be parsed becomes null and goes to quarantine.
+    "spark.sql.ansi.enabled": "false",
+    "spark.sql.session.timeZone": "UTC",
+    # The plain reader and deltalake both read what has no deletion vectors.
+    "spark.databricks.delta.properties.defaults.enableDeletionVectors": "false",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+}
+_LOCAL = {
+    # Fifty tasks for a ten-row log otherwise.
+    "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.driver.host": "localhost",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.sql.files.maxPartitionBytes": "64m",
+}
+
+
+def build(settings: Settings, name: str = "shelfcast") -> SparkSession:
+    """A session as configured, or the running one.
+
+    Raises:
+        EnvironmentProblem: if Java or Delta's jars are missing.
+    """
+    active = SparkSession.getActiveSession()
+    if active is not None:
+        return active
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    builder = SparkSession.builder.appName(name)
+    options = dict(_ALWAYS)
+    if "SPARK_ENV_LOADED" not in os.environ:  # not under spark-submit
+        require_java()
+        options |= _own(settings)
+    options["spark.sql.shuffle.partitions"] = str(settings.spark.shuffle_partitions)
+    options |= settings.spark.conf
+    for key, value in options.items():
+        builder = builder.config(key, value)
+    with _stderr_to(_log_file(settings.lake)):
+        session = builder.getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    return session
+
+
+def _log_file(lake: str) -> Path:
+    """Where the JVM and its Python workers write what only a search for a fault needs."""
+    folder = Path(normalise(lake)) / "logs" if is_local(lake) else Path(tempfile.gettempdir())
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / "spark.log"
+
+
+@contextmanager
+def _stderr_to(path: Path) -> Iterator[None]:
+    """Processes started inside write their stderr to a file; this one's own is as before afterwards."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with path.open("ab") as log:
+            os.dup2(log.fileno(), 2)
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def _own(settings: Settings) -> dict[str, str]:
+    """Settings of a session that this process starts itself."""
+    jars = [str(path) for path in delta_jars()]
+    if not jars:
+        raise EnvironmentProblem("Delta's jars are missing: run scripts/setup, or name their folder in SHELFCAST_JARS")
+    options = {"spark.driver.memory": settings.spark.driver_memory, "spark.jars": ",".join(jars)}
+    if settings.spark.master.startswith("local"):
+        options |= _LOCAL
+    return options | {"spark.master": settings.spark.master}

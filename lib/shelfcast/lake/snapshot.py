@@ -1,0 +1,68 @@
+"""Reads of one table version without a JVM: training ranks, the report and ``show`` read this way."""
+
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+from deltalake import DeltaTable
+from deltalake.exceptions import TableNotFoundError
+
+from shelfcast.errors import TableMissing
+from shelfcast.lake.paths import normalise, storage_options, table_uri
+
+
+class Snapshot:
+    """One version of one table.
+
+    Args:
+        lake: the lake's URI.
+        table: e.g. ``gold/windows``.
+        version: Delta version; the newest if None.
+
+    Raises:
+        TableMissing: if there is no such table or version.
+    """
+
+    def __init__(self, lake: str, table: str, version: int | None = None) -> None:
+        uri = table_uri(normalise(lake), table)
+        try:
+            self._delta = DeltaTable(uri, version=version, storage_options=storage_options(uri))
+        except (TableNotFoundError, FileNotFoundError) as error:
+            raise TableMissing(f"table {table} is not in the lake {lake}: run the step that writes it first") from error
+        self.table = table
+        self.version = self._delta.version()
+
+    @staticmethod
+    def exists(lake: str, table: str) -> bool:
+        uri = table_uri(normalise(lake), table)
+        return bool(DeltaTable.is_deltatable(uri, storage_options=storage_options(uri)))
+
+    def dataset(self) -> ds.Dataset:
+        """The version as a pyarrow dataset: projections and filters are pushed down to files and row groups."""
+        return self._delta.to_pyarrow_dataset()
+
+    def arrow(self, columns: Sequence[str] | None = None, where: pc.Expression | None = None) -> pa.Table:
+        """Rows as one Arrow table; the caller bounds it by ``where`` and ``columns``."""
+        return self.dataset().to_table(columns=list(columns) if columns else None, filter=where)
+
+    def batches(
+        self, columns: Sequence[str] | None = None, where: pc.Expression | None = None, rows: int = 65536
+    ) -> Iterator[pa.RecordBatch]:
+        """Rows in batches of at most ``rows``, never more than a few in memory."""
+        yield from self.dataset().to_batches(
+            columns=list(columns) if columns else None, filter=where, batch_size=rows, batch_readahead=2
+        )
+
+    def count(self, where: pc.Expression | None = None) -> int:
+        return int(self.dataset().count_rows(filter=where))
+
+    def column_names(self) -> list[str]:
+        return [field.name for field in self._delta.schema().fields]
+
+    def slices(self) -> list[str]:
+        """Values of the partition column as text, sorted; empty for a table without slices."""
+        return sorted({str(value) for part in self._delta.partitions() for value in part.values()})
+
+    def history(self, limit: int | None = None) -> list[dict[str, object]]:
+        return self._delta.history(limit)

@@ -1,0 +1,176 @@
+"""The order of the steps: what a weekly run does, what it may skip, and when readers see the result."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from functools import cached_property
+from typing import Protocol
+
+import pyarrow.compute as pc
+
+from shelfcast.errors import ConfigError, TableMissing
+from shelfcast.ingest.files import fingerprint_inputs
+from shelfcast.lake import session
+from shelfcast.lake.ledger import Ledger, Record, new_run_id
+from shelfcast.lake.snapshot import Snapshot
+from shelfcast.lake.step import Step, content_id
+from shelfcast.lake.store import Lake
+from shelfcast.settings import Settings
+from shelfcast.stages import EVALUATE, FEATURES, INGEST, REPORT, SCORES, TRAINS, Stage, code_id
+
+_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_PUBLISHED = ("gold/forecasts", "gold/recommendations")
+
+
+class Listener(Protocol):
+    """Who is told how a run goes on."""
+
+    def begin(self, step: str, slice_: str) -> Callable[[str], None]:
+        """A step starts; returns what shows a line of its progress."""
+
+    def end(self, done: "Done") -> None:
+        """A step ended or was skipped."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a step: its row of ops/runs, and whether it had to run."""
+
+    record: Record
+    skipped: bool
+
+
+@dataclass
+class Pipeline:
+    """Runs steps on one lake.
+
+    Attributes:
+        settings: the whole configuration.
+        listener: told of progress.
+        force: run even what is unchanged.
+    """
+
+    settings: Settings
+    listener: Listener
+    force: bool = False
+    run_id: str = field(default_factory=new_run_id)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        return Ledger(self.settings.lake)
+
+    @cached_property
+    def lake(self) -> Lake:
+        """The tables; the Spark session starts when a step first needs it."""
+        return Lake(lambda: session.build(self.settings), self.settings.lake)
+
+    def weekly(self) -> tuple[date, list[Done]]:
+        """Everything, from raw logs to the report, for one as_of; unchanged steps are skipped."""
+        done = [self.run(INGEST)]
+        as_of = self.as_of()
+        done += [self.run(stage, as_of) for stage in (FEATURES, *TRAINS.values())]
+        done += self.score(as_of)
+        done += [self.run(EVALUATE, day) for day in self.ledger.published_days() if day <= as_of]
+        done.append(self.run(REPORT, as_of))
+        return as_of, done
+
+    def score(self, as_of: date) -> list[Done]:
+        """Score every series and every user, then let readers see both by one commit."""
+        done = [self.run(stage, as_of) for stage in SCORES]
+        seen = self.ledger.published(as_of)
+        if any(not one.skipped for one in done) or any(table not in seen for table in _PUBLISHED):
+            versions = {table: Snapshot(self.settings.lake, table).version for table in _PUBLISHED}
+            self.ledger.publish(as_of, versions, self.run_id)
+        return done
+
+    def run(self, stage: Stage, as_of: date | None = None) -> Done:
+        """Run a step, or skip it when its code, configuration and inputs are what they were."""
+        slice_ = as_of.isoformat() if as_of else "*"
+        fingerprint = self._fingerprint(stage, as_of)
+        before = None if self.force else self.ledger.done(stage.name, slice_, fingerprint)
+        if before is not None:
+            done = Done(before, skipped=True)
+            self.listener.end(done)
+            return done
+        say = self.listener.begin(stage.name, slice_)
+        record = self.ledger.start(self.run_id, stage.name, slice_, fingerprint)
+        try:
+            step = Step(
+                lake=self.lake,
+                settings=self.settings,
+                as_of=as_of,
+                run_id=self.run_id,
+                attempt=record.attempt,
+                fingerprint=fingerprint,
+                models=self._models(as_of) if as_of else {},
+                say=say,
+                stored=self.ledger.contents(),
+            )
+            outcome = stage.function()(step)
+        except BaseException as error:
+            self.ledger.fail(record, str(error) or type(error).__name__)
+            raise
+        done = Done(self.ledger.finish(record, step, outcome), skipped=False)
+        self.listener.end(done)
+        return done
+
+    def as_of(self) -> date:
+        """The configured as_of, else the only source's own, else the end of the last complete week in the logs.
+
+        Raises:
+            ConfigError: if the logs hold nothing up to it.
+        """
+        first, last = self._span()
+        own = [source.as_of for source in self.settings.sources.values() if source.as_of is not None]
+        chosen = self.settings.as_of or (own[0] if len(self.settings.sources) == len(own) == 1 else None)
+        if chosen is None:
+            week_end = (_DAYS.index(self.settings.calendar.week_start) - 1) % 7
+            chosen = last - timedelta(days=(last.weekday() - week_end) % 7)
+        if chosen < first:
+            raise ConfigError(
+                f"as_of is {chosen}, but the logs in {self.settings.lake} span {first} to {last}: "
+                "pass --as-of with a later date"
+            )
+        return chosen
+
+    def _span(self) -> tuple[date, date]:
+        """First and last store-local date in silver/events."""
+        snapshot = Snapshot(self.settings.lake, "silver/events")
+        slices = snapshot.slices()
+        if not slices:
+            raise TableMissing("silver/events is empty: ingest refused every record; see silver/quarantine")
+        ends = [
+            snapshot.arrow(["event_date"], pc.field("week_start") == date.fromisoformat(week))["event_date"]
+            for week in (slices[0], slices[-1])
+        ]
+        return pc.min(ends[0]).as_py(), pc.max(ends[1]).as_py()
+
+    def _models(self, as_of: date) -> dict[str, str]:
+        """The folder of each kind of model trained for ``as_of``."""
+        found: dict[str, str] = {}
+        records = self.ledger.records()
+        for kind, stage in TRAINS.items():
+            for record in records:
+                if (record.step, record.slice, record.status) == (stage.name, as_of.isoformat(), "done"):
+                    found[kind] = str(record.counts["folder"])
+        return found
+
+    def _fingerprint(self, stage: Stage, as_of: date | None) -> str:
+        config = self.settings.model_dump(mode="json")
+        parts: list[object] = [stage.name, [code_id(room) for room in stage.rooms]]
+        parts.append({section: config[section] for section in stage.sections})
+        if stage is INGEST:
+            parts.append(fingerprint_inputs(self.settings))
+        contents = self.ledger.contents()
+        until = as_of
+        if as_of is not None and stage.ahead:
+            until = as_of + timedelta(weeks=self.settings.windows.horizon)
+        parts.append({table: _known(contents.get(table, {}), until) for table in stage.reads})
+        if stage.model is not None and as_of is not None:
+            parts.append(self._models(as_of).get(stage.model))
+        return content_id(*parts)
+
+
+def _known(slices: Mapping[str, str], until: date | None) -> dict[str, str]:
+    """Content ids of slices that begin by ``until``; a table without slices counts whole."""
+    return {name: value for name, value in slices.items() if until is None or name <= until.isoformat() or name == "*"}

@@ -1,0 +1,131 @@
+"""The pipeline runs what changed, skips what did not, and publishes only what succeeded."""
+
+import sys
+from datetime import date
+from types import ModuleType
+
+import pyarrow as pa
+import pytest
+from deltalake import write_deltalake
+
+from shelfcast import pipeline as pipeline_module
+from shelfcast.config import load
+from shelfcast.errors import ConfigError, ShelfcastError
+from shelfcast.lake.ledger import Ledger, arrow_schema
+from shelfcast.lake.step import Outcome
+from shelfcast.lake.tables import contract
+from shelfcast.pipeline import Pipeline
+from shelfcast.stages import Stage
+
+FIRST, LAST = date(2017, 1, 2), date(2017, 1, 25)
+AS_OF = date(2017, 1, 22)
+
+
+class Quiet:
+    def __init__(self):
+        self.lines = []
+
+    def begin(self, step, slice_):
+        return self.lines.append
+
+    def end(self, done):
+        self.lines.append((done.record.step, done.skipped))
+
+
+calls: list[str] = []
+
+
+def works(step):
+    calls.append(step.run_id)
+    return Outcome(rows_in=1, rows_out=1, contents={"gold/demand": {"2017-01-02": "new"}})
+
+
+def fails(step):
+    raise ShelfcastError("the disk is full")
+
+
+def stage(function=works, **changes) -> Stage:
+    given = {"name": "features", "runs": f"stand_in:{function.__name__}", "rooms": ("features",),
+             "sections": ("windows",), "reads": ("silver/events",)}  # fmt: skip
+    return Stage(**given | changes)
+
+
+@pytest.fixture
+def lake(tmp_path, monkeypatch):
+    uri = str(tmp_path / "lake")
+    rows = [
+        {"event_id": str(day), "event_time": pa.scalar(0, pa.timestamp("us", "UTC")).as_py(), "event_date": day,
+         "week_start": week, "event_type": "purchase", "user_id": "u", "product_id": "p", "store_id": "*",
+         "quantity": 1.0, "source": "s", "ingest_id": "i",
+         "ingested_at": pa.scalar(0, pa.timestamp("us", "UTC")).as_py()}
+        for day, week in ((FIRST, date(2017, 1, 2)), (LAST, date(2017, 1, 23)))
+    ]  # fmt: skip
+    data = pa.Table.from_pylist(rows, schema=arrow_schema(contract("silver/events")))
+    write_deltalake(f"{uri}/silver/events", data, partition_by=["week_start"])
+    calls.clear()
+    module = ModuleType("stand_in")
+    module.works, module.fails = works, fails
+    monkeypatch.setitem(sys.modules, "stand_in", module)
+    return uri
+
+
+def make(lake, *sets, **changes) -> Pipeline:
+    monkeyed = ["sources.completejourney.as_of=null", *sets]
+    return Pipeline(load(sets=monkeyed, lake=lake).settings, Quiet(), **changes)
+
+
+def test_without_an_as_of_the_last_complete_week_of_the_logs_is_taken(lake):
+    assert make(lake).as_of() == AS_OF
+
+
+def test_a_configured_as_of_wins_and_one_before_the_logs_is_refused(lake):
+    assert make(lake, "as_of=2017-01-10").as_of() == date(2017, 1, 10)
+    with pytest.raises(ConfigError, match="span 2017-01-02 to 2017-01-25"):
+        make(lake, "as_of=2016-12-31").as_of()
+
+
+def test_an_unchanged_step_is_skipped_and_a_changed_configuration_runs_again(lake):
+    assert not make(lake).run(stage(), AS_OF).skipped
+    assert make(lake).run(stage(), AS_OF).skipped
+    assert not make(lake, "windows.context=40").run(stage(), AS_OF).skipped
+    assert not make(lake, force=True).run(stage(), AS_OF).skipped
+    assert len(calls) == 3
+
+
+def test_only_slices_up_to_as_of_decide_whether_a_step_is_unchanged(lake):
+    ledger = Ledger(lake)
+
+    def arrive(week: str, run: str) -> None:
+        record = ledger.start(run, "ingest", run, run)
+        ledger.finish(
+            record, type("S", (), {"inputs": {}, "outputs": {}}), Outcome(contents={"silver/events": {week: run}})
+        )
+
+    make(lake).run(stage(), AS_OF)
+    arrive("2017-01-23", "later")
+    assert make(lake).run(stage(), AS_OF).skipped
+    assert not make(lake).run(stage(name="evaluate", ahead=True), AS_OF).skipped
+    arrive("2017-01-09", "earlier")
+    assert not make(lake).run(stage(), AS_OF).skipped
+
+
+def test_a_failed_step_is_written_down_and_not_taken_for_done(lake):
+    with pytest.raises(ShelfcastError, match="the disk is full"):
+        make(lake).run(stage(fails), AS_OF)
+    (record,) = Ledger(lake).records()
+    assert (record.status, record.error) == ("failed", "the disk is full")
+    assert not make(lake).run(stage(), AS_OF).skipped
+
+
+def test_scoring_publishes_both_tables_by_one_commit_and_only_when_both_succeed(lake, monkeypatch):
+    for table in ("gold/forecasts", "gold/recommendations"):
+        write_deltalake(f"{lake}/{table}", arrow_schema(contract(table)).empty_table(), partition_by=["as_of"])
+    scores = (stage(name="score forecasts"), stage(fails, name="score recommendations"))
+    monkeypatch.setattr(pipeline_module, "SCORES", scores)
+    with pytest.raises(ShelfcastError):
+        make(lake).score(AS_OF)
+    assert Ledger(lake).published_days() == []
+    monkeypatch.setattr(pipeline_module, "SCORES", (scores[0], stage(name="score recommendations")))
+    done = make(lake).score(AS_OF)
+    assert [one.skipped for one in done] == [True, False]
+    assert Ledger(lake).published(AS_OF) == {"gold/forecasts": 0, "gold/recommendations": 0}
