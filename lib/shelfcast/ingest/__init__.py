@@ -1,0 +1,1 @@
+"""Raw logs in, bronze, silver and quarantine out."""

@@ -1,0 +1,96 @@
+"""Plausible ranges of quantities and prices: fixed in the configuration, or fitted once per category and kept."""
+
+from datetime import datetime
+from functools import reduce
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from shelfcast.ingest.canonical import Reading
+from shelfcast.settings import Bounds
+
+ALL = "*"
+_LEAST_SPREAD = 0.5  # of log values, where more than half of them are equal
+_ACCURACY = 1000
+
+
+def fitted_columns(reading: Reading) -> list[str]:
+    """The columns whose bounds are fitted for this input: those that the configuration does not fix."""
+    fitted = reading.cleaning.fitted_bounds
+    if fitted is None or reading.given.fills != "events":
+        return []
+    fixed = {**reading.cleaning.fixed_bounds, **reading.given.bounds}
+    return [name for name in fitted.columns if name not in fixed]
+
+
+def fit(frame: DataFrame, source: str, columns: list[str], how: Bounds, at: datetime) -> DataFrame:
+    """Rows of ops/bounds: exp(median ± width × interquartile range) of the logs, per category and for all (``*``).
+
+    The interquartile range is taken as at least 0.5. Categories with fewer than ``min_records`` get none.
+    """
+    category = F.coalesce(F.expr(how.per).cast("string"), F.lit(ALL))
+    positive = [F.when(F.col(name) > 0, F.col(name)) for name in columns]
+    pairs = [F.struct(F.lit(n).alias("column"), p.alias("value")) for n, p in zip(columns, positive, strict=True)]
+    long = frame.select(category.alias("category"), F.explode(F.array(*pairs)).alias("pair"))
+    long = long.select("category", "pair.*").where(F.col("value").isNotNull())
+    everything = long.withColumn("category", F.lit(ALL))
+    quartiles = F.percentile_approx(F.ln("value"), [0.25, 0.5, 0.75], _ACCURACY)
+    fitted = [
+        rows.groupBy("column", "category").agg(quartiles.alias("q"), F.count("*").alias("records"))
+        for rows in (long.where(F.col("category") != ALL), everything)
+    ]
+    spread = F.greatest(F.col("q")[2] - F.col("q")[0], F.lit(_LEAST_SPREAD)) * how.width
+    return (
+        fitted[0]
+        .unionByName(fitted[1])
+        .where(F.col("records") >= how.min_records)
+        .select(
+            F.lit(source).alias("source"),
+            "column",
+            "category",
+            F.exp(F.col("q")[1] - spread).alias("lower"),
+            F.exp(F.col("q")[1] + spread).alias("upper"),
+            "records",
+            F.lit(at).alias("fitted_at"),
+        )
+    )
+
+
+def mark_outside(frame: DataFrame, reading: Reading, fitted: DataFrame | None) -> DataFrame:
+    """Add ``_outside``: the columns whose value lies outside its range, with commas between them.
+
+    What is not positive lies outside of none: it has a rule of its own.
+
+    Args:
+        fitted: ops/bounds.
+    """
+    fixed = {**reading.cleaning.fixed_bounds, **reading.given.bounds}
+    marks = [
+        F.when(_beyond(F.col(name), F.lit(lower), F.lit(upper)), F.lit(name))
+        for name, (lower, upper) in fixed.items()
+        if name in frame.columns
+    ]
+    columns = fitted_columns(reading)
+    how = reading.cleaning.fitted_bounds
+    if fitted is not None and columns and how is not None:
+        rows = fitted.where(F.col("source") == reading.source)
+        frame = frame.withColumn("_category", F.coalesce(F.expr(how.per).cast("string"), F.lit(ALL)))
+        for name in columns:
+            frame = _join_range(frame, rows.where(F.col("column") == name), name)
+            held = F.col(f"_range_{name}")
+            marks.append(F.when(_beyond(F.col(name), held.lower, held.upper), F.lit(name)))
+    marked = frame.withColumn("_outside", F.concat_ws(",", *marks))
+    return marked.drop("_category", *(f"_range_{name}" for name in columns))
+
+
+def _join_range(frame: DataFrame, rows: DataFrame, name: str) -> DataFrame:
+    """Add the range of the record's category, else the one of all records."""
+    own = rows.select(F.col("category").alias("_category"), F.struct("lower", "upper").alias("_own"))
+    overall = rows.where(F.col("category") == ALL).select(F.struct("lower", "upper").alias("_all"))
+    joined = frame.join(F.broadcast(own), "_category", "left").join(F.broadcast(overall), how="left")
+    return joined.withColumn(f"_range_{name}", F.coalesce("_own", "_all")).drop("_own", "_all")
+
+
+def _beyond(value: Column, lower: Column, upper: Column) -> Column:
+    tests = [value < lower.cast("double"), value > upper.cast("double")]
+    return (value > 0) & reduce(lambda left, right: left | right, (F.coalesce(t, F.lit(False)) for t in tests))

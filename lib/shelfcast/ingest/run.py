@@ -1,0 +1,228 @@
+"""The ingest step: raw files → bronze → silver and quarantine."""
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from functools import reduce
+from typing import TypeVar
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from shelfcast.ingest import publish
+from shelfcast.ingest.accounts import Account, tally
+from shelfcast.ingest.arrivals import TABLE as FILES
+from shelfcast.ingest.arrivals import Arrival, arrivals
+from shelfcast.ingest.bounds import fit, fitted_columns
+from shelfcast.ingest.bronze import read_bronze, write_bronze
+from shelfcast.ingest.clean import Unit, decide, read_canonical, records, units
+from shelfcast.ingest.fates import QUARANTINE, SILVER, drop_known
+from shelfcast.ingest.identity import load_key, policies
+from shelfcast.ingest.lookups import KEYS
+from shelfcast.lake.step import Outcome, Step, content_id
+from shelfcast.lake.tables import contract
+
+_BOUNDS = "ops/bounds"
+_AT_ONCE = 3  # inputs read side by side: a file of one row group keeps a single core busy
+_WHILE_INGESTING = {
+    # A file of one row group is read by one core; what is written from it need not be.
+    "spark.sql.files.maxRecordsPerFile": "4000000",
+    # Spark refuses nanoseconds otherwise; the reader makes microseconds of them.
+    "spark.sql.legacy.parquet.nanosAsLong": "true",
+}
+_FIRST = tuple(f"silver/{name}" for name in KEYS)
+T = TypeVar("T")
+
+
+def run(step: Step) -> Outcome:
+    """Ingest every source of the configuration; what is known and clean already is left as it is.
+
+    Bronze is written first. Silver, quarantine and the list of files follow only when every record of every input
+    is accounted for. What is counted and what is written are two runs over the same bronze slices: they are cheaper
+    than keeping every record in between, and bronze does not change.
+
+    Raises:
+        SourceError: if files are missing, damaged, or do not hold what the source names.
+        ReconciliationError: if records were lost or multiplied.
+    """
+    at = datetime.now(UTC)
+    found = arrivals(step.settings, step.lake.uri, at)
+    stored = step.contents(publish.REFUSED)
+    todo = units(found, stored)
+    if not todo:
+        step.say("no new files, no new rules")
+        return Outcome(counts={"inputs": []})
+    for name, value in _WHILE_INGESTING.items():
+        step.spark.conf.set(name, value)
+    try:
+        _write_bronze(step, [arrival for arrival in found if arrival.new and not arrival.derived])
+        return _Cleaning(step, at).publish(todo, found)
+    finally:
+        for name in _WHILE_INGESTING:
+            step.spark.conf.unset(name)
+
+
+def _write_bronze(step: Step, new: Sequence[Arrival]) -> None:
+    persons = {arrival.reading.bronze: policies(step.spark, arrival.reading) for arrival in new}
+    hashed = any("hash" in found.values() for found in persons.values())
+    key = load_key(step.settings, step.lake.uri, step.say) if hashed else b""
+
+    def write(arrival: Arrival) -> None:
+        write_bronze(step, arrival, persons[arrival.reading.bronze], key)
+        size = sum(file.size for file in arrival.new) / 1e6
+        step.say(f"{arrival.reading.bronze}: {len(arrival.new)} file(s), {size:,.1f} MB")
+
+    _side_by_side(write, sorted(new, key=lambda arrival: -sum(file.size for file in arrival.new)))
+
+
+def _side_by_side(work: Callable[[T], None], items: Sequence[T]) -> None:
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for done in [pool.submit(work, item) for item in items]:
+            done.result()
+
+
+class _Cleaning:
+    """The second half of an ingest, from bronze to silver.
+
+    Args:
+        step: the step.
+        at: when this ingest began.
+    """
+
+    def __init__(self, step: Step, at: datetime) -> None:
+        self.step = step
+        self.at = at
+        self.settled: dict[tuple[str, str], DataFrame] = {}
+        self.accounts: dict[tuple[str, str], list[Account]] = {}
+        self.bounds = step.read(_BOUNDS) if step.has(_BOUNDS) else None
+        self.fitted = False
+
+    def publish(self, todo: Sequence[Unit], found: Sequence[Arrival]) -> Outcome:
+        """Clean every unit, check every account, then write."""
+        try:
+            for unit in _in_order(todo, lookups=True):
+                self._clean(unit)
+            _side_by_side(self._clean, _in_order(todo, lookups=False))
+            return self._write(todo, found)
+        finally:
+            self.step.spark.catalog.clearCache()
+
+    def _clean(self, unit: Unit) -> None:
+        step = self.step
+        raw = records(unit, lambda arrival: read_bronze(step, arrival, _own(arrival, unit)))
+        read = read_canonical(unit, raw, lambda name: self._lookup(name, unit.source))
+        self._fit_bounds(unit, read)
+        frame = decide(unit, read, self.bounds)
+        known = publish.stored_events(step, unit) if unit.table == publish.EVENTS else None
+        if known is not None:
+            frame = drop_known(frame, known)
+        if unit.table in _FIRST:
+            frame = frame.persist()
+        self.settled[unit.source, unit.table] = frame
+        accounts = tally(frame, unit.readings, {name: rows.count() for name, rows in raw.items()})
+        for account in accounts:
+            account.check()
+        self.accounts[unit.source, unit.table] = accounts
+        for account in accounts:
+            fates = ", ".join(f"{number:,} {fate}" for fate, number in account.fates.items())
+            step.say(f"{unit.table} from {unit.source}/{account.reading.input}: {account.read:,} read, {fates}")
+
+    def _lookup(self, name: str, source: str) -> DataFrame | None:
+        """A lookup's rows as they will be after this ingest."""
+        table = f"silver/{name}"
+        if (source, table) in self.settled:
+            return publish.silver(self.settled[source, table], table)
+        return self.step.read(table) if self.step.has(table) else None
+
+    def _fit_bounds(self, unit: Unit, read: dict[str, DataFrame]) -> None:
+        """Fit the bounds that this source does not have yet."""
+        how = self.step.settings.cleaning.fitted_bounds
+        if how is None or unit.table != publish.EVENTS:
+            return
+        have: set[str] = set()
+        if self.bounds is not None:
+            mine = self.bounds.where(F.col("source") == unit.source).select("column").distinct()
+            have = {row["column"] for row in mine.collect()}  # at most a name per canonical column
+        for reading in unit.readings:
+            columns = [name for name in fitted_columns(reading) if name not in have]
+            if columns:
+                fitted = fit(read[reading.input], unit.source, columns, how, self.at).persist()
+                self.bounds = fitted if self.bounds is None else self.bounds.unionByName(fitted)
+                self.fitted = True
+                have |= set(columns)
+
+    def _write(self, todo: Sequence[Unit], found: Sequence[Arrival]) -> Outcome:
+        step, contents = self.step, dict[str, dict[str, str]]()
+        for table in sorted({unit.table for unit in todo} - {publish.EVENTS}):
+            mine = [unit for unit in todo if unit.table == table]
+            step.replace(table, publish.side(step, table, mine, [self._frame(unit) for unit in mine]))
+            contents[table] = {"*": content_id(table, _wanted(a for a in found if a.reading.table == table))}
+        events = [unit for unit in todo if unit.table == publish.EVENTS]
+        if events:
+            contents[publish.EVENTS] = self._write_events(events)
+        contents[publish.REFUSED] = self._write_refused(todo)
+        if self.fitted and self.bounds is not None:
+            step.replace(_BOUNDS, self.bounds)
+        contents |= self._write_files(found)
+        accounts = [account for accounts in self.accounts.values() for account in accounts]
+        return Outcome(
+            rows_in=sum(account.read for account in accounts),
+            rows_out=sum(account.fates[SILVER] for account in accounts),
+            counts={"inputs": [account.counts() for account in accounts]},
+            contents=contents,
+        )
+
+    def _frame(self, unit: Unit) -> DataFrame:
+        return self.settled[unit.source, unit.table]
+
+    def _write_events(self, todo: Sequence[Unit]) -> dict[str, str]:
+        """Replace the touched weeks; returns their content ids."""
+        step = self.step
+        frames = [publish.silver(self._frame(unit), publish.EVENTS) for unit in todo]
+        new = reduce(DataFrame.unionByName, frames)
+        weeks = publish.touched(new, step, todo)
+        result = new
+        if step.has(publish.EVENTS):
+            stays = step.read(publish.EVENTS).where(F.col("week_start").isin(*weeks) & ~publish.leaving(todo))
+            result = new.unionByName(stays.select(*new.columns))
+        step.replace(publish.EVENTS, result.hint("rebalance", "week_start"), slices=weeks)
+        step.say(f"{publish.EVENTS}: {len(weeks)} week(s) written")
+        return dict.fromkeys(map(str, weeks), "") | publish.week_contents(
+            step.read(publish.EVENTS).where(F.col("week_start").isin(*weeks))
+        )
+
+    def _write_refused(self, todo: Sequence[Unit]) -> dict[str, str]:
+        step = self.step
+        wanted = _wanted(arrival for unit in todo for arrival in unit.arrivals)
+        gone = {known.ingest_id for unit in todo for a in unit.arrivals for known in a.known} - set(wanted)
+        slices = sorted({name for unit in todo for name in unit.ids} | gone)
+        some = [unit for unit in todo if any(a.fates[QUARANTINE] for a in self.accounts[unit.source, unit.table])]
+        step.replace(publish.REFUSED, publish.refused([self._frame(unit) for unit in some or todo[:1]]), slices=slices)
+        return {name: content for name, content in wanted.items() if name in slices} | dict.fromkeys(gone, "")
+
+    def _write_files(self, found: Sequence[Arrival]) -> dict[str, dict[str, str]]:
+        """Write down which files have been read: the last thing an ingest does."""
+        step = self.step
+        own = [arrival for arrival in found if not arrival.derived]
+        names = [column.name for column in contract(FILES).columns]
+        rows = [tuple(row[name] for name in names) for arrival in own for row in arrival.rows()]
+        frame = step.spark.createDataFrame(rows, contract(FILES).schema())
+        if step.has(FILES):
+            mine = F.concat_ws("/", "source", "input").isin(*(f"{a.reading.source}/{a.reading.input}" for a in own))
+            frame = frame.unionByName(step.read(FILES).where(~mine))
+        step.replace(FILES, frame)
+        return {a.reading.bronze: {a.ingest_id: a.ingest_id} for a in own if a.ingest_id is not None}
+
+
+def _own(arrival: Arrival, unit: Unit) -> tuple[str, ...]:
+    return tuple(name for name in unit.ids if name in arrival.wanted())
+
+
+def _wanted(found: Iterable[Arrival]) -> dict[str, str]:
+    return {name: content for arrival in found for name, content in arrival.wanted().items()}
+
+
+def _in_order(todo: Sequence[Unit], *, lookups: bool) -> list[Unit]:
+    """Units that others look up, or the rest with the largest first."""
+    chosen = [unit for unit in todo if (unit.table in _FIRST) == lookups]
+    return sorted(chosen, key=lambda unit: -sum(file.size for arrival in unit.arrivals for file in arrival.files))
