@@ -1,0 +1,97 @@
+"""The features step: builds every slice of gold that a run at as_of needs and whose inputs have changed."""
+
+from datetime import date
+from functools import reduce
+from typing import Any
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from shelfcast.features import covariate_slices, demand, interactions, joins, periods, reconcile, series, window_slices
+from shelfcast.features.contents import code_id
+from shelfcast.features.silver import see
+from shelfcast.features.work import Work
+from shelfcast.lake.step import Outcome, Step, content_id
+
+_EVENTS_A_FILE = 1_000_000
+
+
+def run(step: Step) -> Outcome:
+    """Build gold/covariates, demand, series, windows and interactions as of ``step.as_of``.
+
+    Raises:
+        TableMissing: if silver has no event or no complete period up to as_of.
+        ReconciliationError: if what was written does not add up with what was read.
+    """
+    work = Work(step, see(step))
+    for table in work.silver.missing():
+        step.say(f"{table}: not in this lake, going on without it")
+    covariate_slices.update(work)
+    _demand(work)
+    _series(work)
+    counts = window_slices.update(work) | _interactions(work)
+    return Outcome(
+        rows_in=sum(week.events for week in work.silver.census),
+        rows_out=sum(work.rows.values()),
+        counts={
+            "log_start": work.clock.log_start.isoformat(),
+            "cutoffs": {grain.name: work.clock.cutoff(grain.days).isoformat() for grain in work.silver.grains},
+            "missing": work.silver.missing(),
+            "slices": work.slices,
+            "rows": work.rows,
+            **counts,
+        },
+        contents=work.contents,
+    )
+
+
+def _demand(work: Work) -> None:
+    silver, clock, grains = work.silver, work.clock, work.silver.grains
+    sold, stocked, planned = work.stored("silver/events"), work.stored("silver/stock"), work.made("gold/covariates")
+    code = code_id(demand, periods)
+    wanted = {}
+    for week in sorted({week for grain in grains for week in clock.weeks(grain.days)}):
+        days = {grain.name: clock.starts_in(week, grain.days) for grain in grains}
+        wanted[week] = content_id(code, days, sold.of([week]), planned.of([week]), stocked.whole())
+
+    def build(weeks: list[date]) -> DataFrame:
+        plans = work.step.read("gold/covariates") if silver.promotions is not None else None
+        salts = silver.salts(weeks, _EVENTS_A_FILE)
+        return demand.build(silver.events, plans, silver.stock, grains, clock, weeks, salts)
+
+    changed = work.write("gold/demand", wanted, build, "week_start")
+    if changed:
+        reconcile.demand(work.step.read("gold/demand"), silver.net_units(), grains, clock, changed)
+
+
+def _series(work: Work) -> None:
+    as_of, grains = work.step.day(), work.silver.grains
+    cutoffs = {grain: work.clock.cutoff(grain.days) for grain in grains}
+    named = {grain.name: cutoff for grain, cutoff in cutoffs.items()}
+    known = window_slices.until(work, max(cutoffs.values()))
+    wanted = {as_of: content_id(code_id(series, joins, periods), named, known)}
+
+    def build(_: list[date]) -> DataFrame:
+        frames = [window_slices.series_at(work, grain, cutoff) for grain, cutoff in cutoffs.items()]
+        return reduce(DataFrame.unionByName, frames).withColumn("as_of", F.lit(as_of)).coalesce(4)
+
+    work.write("gold/series", wanted, build, "as_of")
+
+
+def _interactions(work: Work) -> dict[str, Any]:
+    types, clock, silver = work.step.settings.recommender.event_types, work.clock, work.silver
+    weeks = periods.starts(clock.week_of(clock.log_start), clock.cutoff(7), 7)
+    code, sold = code_id(interactions, periods), work.stored("silver/events")
+    wanted = {week: content_id(code, sorted(types), sold.of([week])) for week in weeks}
+
+    def build(changed: list[date]) -> DataFrame:
+        return interactions.build(silver.events, types, changed, silver.salts(changed, _EVENTS_A_FILE))
+
+    changed = work.write("gold/interactions", wanted, build, "week_start")
+    counted = [week for week in silver.census if week.week_start in set(changed)]
+    if changed:
+        reconcile.interactions(work.step.read("gold/interactions"), counted, types, changed)
+    return {
+        "events_without_user": sum(week.nameless for week in counted if week.event_type in types),
+        "events_of_other_types": sum(week.events for week in counted if week.event_type not in types),
+    }
