@@ -1,0 +1,90 @@
+"""The products of a shop on one day, as arrays. It grows with the catalogue, never with the log."""
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Every product that anyone touched up to a day; a product's code is its place.
+
+    Attributes:
+        products: [products] string ids, sorted.
+        events: [products] visible events of all kinds that count.
+        on_sale: [products] bool.
+        popularity: [products] sales (or what stands for them) in the weeks that decide what is on sale.
+        recent: [products] the same in the newest two of these weeks.
+    """
+
+    products: pa.Array
+    events: NDArray[Any]
+    on_sale: NDArray[Any]
+    popularity: NDArray[Any]
+    recent: NDArray[Any]
+
+    def __len__(self) -> int:
+        return len(self.products)
+
+    @classmethod
+    def from_table(cls, table: pa.Table) -> "Catalogue":
+        table = table.sort_by("product_id")
+        products = table["product_id"].cast(pa.string()).combine_chunks()
+        if isinstance(products, pa.ChunkedArray):  # what an empty table gives
+            products = pa.array([], pa.string())
+        return cls(
+            products,
+            table["events"].to_numpy().astype(np.float64),
+            table["on_sale"].to_numpy().astype(bool),
+            table["popularity"].to_numpy().astype(np.float64),
+            table["recent"].to_numpy().astype(np.float64),
+        )
+
+    def on(self, products: pa.Array) -> "Catalogue":
+        """The same with the codes of ``products``; what is not known here has no events and is not on sale."""
+        places = codes_in(self.products, products)
+        known = places >= 0
+
+        def moved(values: NDArray[Any]) -> NDArray[Any]:
+            return np.where(known, values[places], 0).astype(values.dtype) if len(values) else np.zeros(len(places))
+
+        return Catalogue(
+            products, moved(self.events), moved(self.on_sale).astype(bool), moved(self.popularity), moved(self.recent)
+        )
+
+    def to_bytes(self) -> bytes:
+        """The catalogue as a Parquet file."""
+        columns = [self.products, self.events, self.on_sale, self.popularity, self.recent]
+        names = ["product_id", "events", "on_sale", "popularity", "recent"]
+        sink = io.BytesIO()
+        pq.write_table(pa.table([pa.array(c) for c in columns], names=names), sink)
+        return sink.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Catalogue":
+        return cls.from_table(pq.read_table(io.BytesIO(data)))
+
+    def codes(self, products: pa.Array | pa.ChunkedArray) -> NDArray[Any]:
+        """[n] int32 codes of product ids, -1 for unknown ones."""
+        return codes_in(self.products, products)
+
+    def ids(self, codes: NDArray[Any]) -> NDArray[Any]:
+        """[n] product ids (objects) of codes."""
+        return np.asarray(self.products.take(pa.array(codes)).to_numpy(zero_copy_only=False), object)
+
+    def best_sellers(self, most: int) -> NDArray[Any]:
+        """Codes of what is on sale, most popular first, then by code; at most ``most``."""
+        offered = np.flatnonzero(self.on_sale)
+        return offered[np.argsort(-self.popularity[offered], kind="stable")][:most].astype(np.int32)
+
+
+def codes_in(known: pa.Array, wanted: pa.Array | pa.ChunkedArray) -> NDArray[Any]:
+    """[n] int32 places of ``wanted`` strings among ``known`` ones, -1 where there is none."""
+    found = pc.fill_null(pc.index_in(wanted, value_set=known), -1)
+    return np.asarray(found.to_numpy() if isinstance(found, pa.ChunkedArray) else found.to_numpy(zero_copy_only=False))

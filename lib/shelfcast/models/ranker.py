@@ -1,0 +1,66 @@
+"""A small network that orders a user's candidates."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+_HIDDEN = (32, 16)
+_FAR = -1e9
+
+
+class Ranker(keras.Model):
+    """Candidate features → score.
+
+    Args:
+        mean, scale: [features] of the training candidates.
+    """
+
+    def __init__(self, mean: NDArray[Any], scale: NDArray[Any]) -> None:
+        super().__init__(name="ranker")
+        self.mean = tf.constant(mean, tf.float32)
+        self.scale = tf.constant(scale, tf.float32)
+        self.hidden = [keras.layers.Dense(units, activation="relu") for units in _HIDDEN]
+        self.head = keras.layers.Dense(1)
+        self(np.zeros((1, 1, len(mean)), np.float32))
+
+    def call(self, features: Any) -> Any:
+        """Scores [users, C] for features [users, C, features]."""
+        x = (tf.convert_to_tensor(features) - self.mean) / self.scale
+        for layer in self.hidden:
+            x = layer(x)
+        return self.head(x)[..., 0]
+
+    def loss_sum(self, features: Any, real: Any, hits: Any) -> tuple[Any, Any]:
+        """Binary cross-entropy plus listwise softmax, summed over candidates and users with a hit.
+
+        Args:
+            features: [users, C, features].
+            real: [users, C] bool, false for padding.
+            hits: [users, C] bool, whether the user then bought the candidate.
+
+        Returns:
+            the sum over users and the number of users.
+        """
+        scores = self(features)
+        mask, label = tf.cast(real, tf.float32), tf.cast(hits, tf.float32)
+        binary = tf.nn.sigmoid_cross_entropy_with_logits(label, scores) * mask
+        chance = tf.nn.log_softmax(tf.where(real, scores, tf.constant(_FAR)), 1)
+        some = tf.reduce_sum(label, 1)
+        listwise = -tf.math.divide_no_nan(tf.reduce_sum(chance * label, 1), some)
+        return tf.reduce_sum(listwise) + tf.reduce_sum(binary) * BINARY, tf.cast(tf.shape(scores)[0], tf.float32)
+
+    @tf.function(reduce_retracing=True)
+    def _scores(self, features: Any) -> Any:
+        return self(features)
+
+    def scores(self, features: NDArray[Any]) -> NDArray[Any]:
+        """[users, C] float32 for features [users, C, features], one call."""
+        if features.shape[0] == 0 or features.shape[1] == 0:
+            return np.zeros(features.shape[:2], np.float32)
+        return np.asarray(self._scores(tf.constant(features)))
+
+
+BINARY = 0.05

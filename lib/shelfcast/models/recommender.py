@@ -1,0 +1,119 @@
+"""The sequence recommender: tied, normalised item embeddings, an LSTM with pooling as the user encoder."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from shelfcast.models.sampled_softmax import sampled_softmax
+
+_POOLING_LIMIT = 8.0
+_STATE_SHARE = 0.3
+_COLDEST = 0.01  # lowest temperature
+
+
+class SequenceRecommender(keras.Model):
+    """Scores every item as the next one of a user.
+
+    A user after t items is u_t = Σ w_s x_s ÷ Σ w_s + g · x_t + .3 · Dense(z_t), where x are the items' normalised
+    embeddings, z_t = Dense(LSTM(x)) and log w_t = Dense(z_t). The score of an item is cosine(u_t, its embedding) ÷ τ,
+    plus its bias where ``bias``; τ and g are learned.
+
+    Args:
+        items: number of known items; their numbers are 1 .. items, 0 is padding.
+        dim: of the embeddings.
+        units: of the LSTM.
+        dropout: share of the inputs' elements left out in training.
+        temperature: initial τ.
+        bias: whether items have a bias.
+    """
+
+    def __init__(self, items: int, dim: int, units: int, dropout: float, temperature: float, bias: bool) -> None:
+        super().__init__(name="sequence_recommender")
+        self.items, self.dim, self.has_bias = items, dim, bias
+        self.embedding = keras.layers.Embedding(
+            items + 1, dim, embeddings_initializer=keras.initializers.RandomNormal(stddev=dim**-0.5), name="items"
+        )
+        self.lstm = keras.layers.LSTM(units, return_sequences=True, name="lstm")
+        self.state = keras.layers.Dense(dim, name="state")
+        self.pooling = keras.layers.Dense(1, name="pooling")
+        self.mix = keras.layers.Dense(dim, name="mix")
+        self.input_dropout = keras.layers.Dropout(dropout)
+        self.state_dropout = keras.layers.Dropout(dropout)
+        self.log_temperature = self.add_weight(
+            shape=(), initializer=keras.initializers.Constant(float(np.log(temperature))), name="log_temperature"
+        )
+        self.recency = self.add_weight(shape=(), initializer="ones", name="recency")
+        self.bias = self.add_weight(shape=(items + 1,), initializer="zeros", name="bias", trainable=bias)
+        self(np.ones((1, 2), np.int32))
+
+    def call(self, numbers: Any, training: bool = False) -> Any:
+        """User vectors [batch, T, dim] of norm 1 after each of the items ``numbers`` [batch, T]."""
+        numbers = tf.convert_to_tensor(numbers)
+        x = self.input_dropout(_unit(self.embedding(numbers)), training=training)
+        z = self.state(self.lstm(x * (self.dim**0.5 / 2)))
+        weight = tf.exp(tf.clip_by_value(self.pooling(z), -_POOLING_LIMIT, _POOLING_LIMIT))
+        weight *= tf.cast(numbers > 0, tf.float32)[:, :, tf.newaxis]
+        pooled = tf.math.divide_no_nan(tf.cumsum(weight * x, 1), tf.cumsum(weight, 1))
+        state = self.state_dropout(self.mix(z), training=training)
+        return _unit(pooled + self.recency * x + _STATE_SHARE * state)
+
+    def loss_sum(self, numbers: Any, targets: Any, before: Any, drawn: Any, log_expected: Any) -> tuple[Any, Any]:
+        """Sampled softmax of the next items, summed, and the number of targets.
+
+        Args:
+            numbers: [batch, T] inputs, 0 padding.
+            targets: [batch, T] the items to predict, 0 where there is none.
+            before: [batch, T] the input up to which each target is predicted.
+            drawn, log_expected: negatives [negatives] and the logs of their expected counts.
+        """
+        real = targets > 0
+        users = tf.boolean_mask(tf.gather(self(numbers, training=True), before, axis=1, batch_dims=1), real)
+        wanted = tf.boolean_mask(targets, real)
+        cold = tf.exp(-self.temperature_log())
+        right = _unit(tf.gather(self.embedding.embeddings.value, wanted))
+        wrong = _unit(tf.gather(self.embedding.embeddings.value, drawn))
+        positive = tf.reduce_sum(users * right, 1) * cold
+        negative = tf.matmul(users, wrong, transpose_b=True) * cold
+        if self.has_bias:
+            positive += tf.gather(self.bias.value, wanted)
+            negative += tf.gather(self.bias.value, drawn)[tf.newaxis, :]
+        losses = sampled_softmax(positive, negative, log_expected, wanted, drawn)
+        return tf.reduce_sum(losses), tf.cast(tf.size(losses), tf.float32)
+
+    def start_from_popularity(self, events: NDArray[Any]) -> None:
+        """Begin with biases that rank by the items' numbers of events [items]; nothing where there is no bias."""
+        if self.has_bias:
+            logs = np.log(events + 1.0)
+            self.bias.assign(np.concatenate([[0], logs - logs.mean()]).astype(np.float32))
+
+    def temperature_log(self) -> Any:
+        return tf.maximum(tf.convert_to_tensor(self.log_temperature), float(np.log(_COLDEST)))
+
+    @tf.function(reduce_retracing=True)
+    def last(self, numbers: Any) -> Any:
+        """User vectors [batch, dim] after the last real item of each row of ``numbers`` [batch, T]."""
+        users = self(numbers, training=False)
+        length = tf.reduce_sum(tf.cast(numbers > 0, tf.int32), 1)
+        return tf.gather(users, tf.maximum(length - 1, 0), axis=1, batch_dims=1)
+
+    def users(self, numbers: NDArray[Any]) -> NDArray[Any]:
+        """User vectors [users, dim] float32 for ``numbers`` [users, T], one call; zeros for users without items."""
+        if len(numbers) == 0:
+            return np.zeros((0, self.dim), np.float32)
+        found = np.array(self.last(tf.constant(numbers)))
+        found[numbers[:, 0] == 0] = 0
+        return found
+
+    def scoring(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Item vectors [items, dim] divided by τ, and biases [items]: a score is user · item + bias."""
+        table = np.array(self.embedding.embeddings)[1:]
+        norms = np.linalg.norm(table, axis=1, keepdims=True)
+        scaled = table / np.maximum(norms, 1e-6) / float(tf.exp(self.temperature_log()))
+        return scaled.astype(np.float32), np.array(self.bias)[1:].astype(np.float32)
+
+
+def _unit(vectors: Any) -> Any:
+    return tf.math.l2_normalize(vectors, axis=-1, epsilon=1e-12)

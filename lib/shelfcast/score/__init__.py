@@ -1,0 +1,1 @@
+"""Scoring: published models applied to every series and every user inside Spark's Python workers."""

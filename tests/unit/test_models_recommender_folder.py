@@ -1,0 +1,99 @@
+"""The recommender as a whole: stored, loaded, asked."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from shelfcast.errors import ModelError
+from shelfcast.models import candidates, folder
+from shelfcast.models.catalogue import Catalogue
+from shelfcast.models.histories import Histories
+from shelfcast.models.ranker import Ranker
+from shelfcast.models.recommending import Recommender, build_sequence, vocabulary
+
+CONFIG = {
+    "dim": 4, "units": 3, "dropout": 0.0, "temperature": 0.1, "item_bias": True, "half_lives": [2.0, 16.0],
+    "candidates": 5, "max_length": 4, "history": 50, "wanted": ["purchase"], "event_types": ["purchase"],
+}  # fmt: skip
+
+
+def shop(size: int = 30) -> Catalogue:
+    sold = np.arange(size, 0, -1).astype(float)
+    on_sale = np.arange(size) % 5 > 0
+    return Catalogue(pa.array([f"p{code:03d}" for code in range(size)]), sold, on_sale, sold, sold)
+
+
+def people(users: int = 700) -> Histories:
+    rng = np.random.default_rng(0)
+    sizes = rng.integers(0, 9, users)
+    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    days = np.concatenate([np.sort(rng.integers(1, 90, size)) for size in sizes]).astype(np.int32)
+    items = rng.integers(0, 30, offsets[-1]).astype(np.int32)
+    return Histories(offsets, items, days, days.astype(np.int64), rng.random(offsets[-1]) < 0.8)
+
+
+def recommender() -> Recommender:
+    known = pa.array([f"p{code:03d}" for code in range(3, 30)])
+    width = len(candidates.names(CONFIG["half_lives"]))
+    return Recommender(CONFIG, known, build_sequence(CONFIG, len(known)), Ranker(np.zeros(width), np.ones(width)))
+
+
+def popular(users: int, k: int) -> np.ndarray:
+    return np.repeat(shop().best_sellers(2 * k)[None], users, 0)
+
+
+def test_a_stored_recommender_gives_the_same_lists(tmp_path: Path) -> None:
+    model, uri = recommender(), str(tmp_path / "models" / "recommender" / "v1")
+    folder.publish(uri, model.files())
+    found = Recommender.load(uri).recommend(people(), shop(), 100, popular(700, 3), 3)
+    own = model.recommend(people(), shop(), 100, popular(700, 3), 3)
+    assert np.array_equal(found.items, own.items)
+    assert np.array_equal(found.reasons, own.reasons)
+    assert np.allclose(found.scores, own.scores, atol=1e-5)
+
+
+def test_a_user_in_a_batch_gets_the_list_it_gets_alone() -> None:
+    model, everyone = recommender(), people()
+    together = model.recommend(everyone, shop(), 100, popular(700, 3), 3)
+    for row in (0, 5, 511, 512, 699):
+        alone = model.recommend(everyone.users(np.array([row])), shop(), 100, popular(1, 3), 3)
+        assert alone.items[0].tolist() == together.items[row].tolist()
+        assert np.allclose(alone.scores[0], together.scores[row], atol=1e-5)
+
+
+def test_nothing_outside_a_users_newest_history_counts() -> None:
+    model = recommender()
+    model.config = {**CONFIG, "history": 3}
+    everyone = people()
+    long = model.recommend(everyone, shop(), 100, popular(700, 3), 3)
+    cut = model.recommend(everyone.latest(3), shop(), 100, popular(700, 3), 3)
+    assert np.array_equal(long.items, cut.items)
+
+
+def test_without_sequence_model_and_ranker_lists_are_still_whole() -> None:
+    model = Recommender(CONFIG, pa.array([], pa.string()), None, None)
+    lists = model.recommend(people(), shop(), 100, popular(700, 3), 3)
+    assert (lists.items >= 0).all()
+    assert shop().on_sale[lists.items].all()
+
+
+def test_no_users_give_no_lists() -> None:
+    nobody = people().users(np.zeros(0, np.int64))
+    assert recommender().recommend(nobody, shop(), 100, popular(0, 3), 3).items.shape == (0, 3)
+
+
+def test_a_damaged_weight_file_is_named(tmp_path: Path) -> None:
+    uri = tmp_path / "v1"
+    folder.publish(str(uri), recommender().files())
+    (uri / "weights.npz").write_bytes(b"something else")
+    with pytest.raises(ModelError, match=r"weights\.npz is damaged"):
+        Recommender.load(str(uri))
+
+
+def test_the_vocabulary_holds_items_with_enough_events_and_gives_way_in_tiny_logs() -> None:
+    counts = np.array([9.0, 5.0, 1.0])
+    three = Catalogue(pa.array(["a", "b", "c"]), counts, counts > 0, counts, counts)
+    assert vocabulary(three, 5).to_pylist() == ["a", "b"]
+    assert vocabulary(three, 50).to_pylist() == ["a", "b"]

@@ -1,0 +1,140 @@
+"""Lists are always K distinct products on sale, in the order of their scores."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shelfcast.models import candidates as candidate
+from shelfcast.models import ranking
+from shelfcast.models.candidates import Candidates, Outlook
+from shelfcast.models.catalogue import Catalogue
+from shelfcast.models.histories import Histories
+
+HALF_LIVES = [2.0, 16.0]
+
+
+def shop(on_sale: list[bool], popularity: list[float] | None = None) -> Catalogue:
+    size = len(on_sale)
+    products = pa.array([f"p{code:03d}" for code in range(size)])
+    sold = np.array(popularity if popularity is not None else np.arange(size, 0, -1), float)
+    return Catalogue(products, sold, np.array(on_sale, bool), sold, sold / 4)
+
+
+def bought(*users: list[int], day: int = 10) -> Histories:
+    items = np.array([item for user in users for item in user], np.int32)
+    offsets = np.concatenate([[0], np.cumsum([len(user) for user in users])]).astype(np.int64)
+    days = np.full(len(items), day, np.int32)
+    return Histories(offsets, items, days, days.astype(np.int64), np.ones(len(items), bool))
+
+
+def outlook(codes: list[int], scores: np.ndarray) -> Outlook:
+    return Outlook(np.array(codes, np.int32), np.log(scores), np.ones(len(scores), bool))
+
+
+def listed(items: list[list[int]], bought_before: list[list[bool]] | None = None) -> Candidates:
+    codes = np.array(items, np.int32)
+    flags = np.array(bought_before, bool) if bought_before is not None else codes >= 0
+    return Candidates(codes, np.zeros((*codes.shape, 1), np.float32), flags, flags)
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[Catalogue, Histories, Outlook, int, int]:
+    size = draw(st.integers(1, 25))
+    on_sale = draw(st.lists(st.booleans(), min_size=size, max_size=size))
+    users = draw(st.lists(st.lists(st.integers(0, size - 1), max_size=15), min_size=1, max_size=5))
+    known = [code for code in range(size) if on_sale[code] and draw(st.booleans())]
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    scored = np.array([bool(user) and draw(st.booleans()) for user in users])
+    seen = Outlook(np.array(known, np.int32), np.log(rng.random((len(users), len(known))) + 0.1), scored)
+    return shop(on_sale), bought(*users), seen, draw(st.integers(1, 12)), draw(st.integers(1, 10))
+
+
+@given(cases())
+def test_every_list_is_k_distinct_products_on_sale(case: tuple[Catalogue, Histories, Outlook, int, int]) -> None:
+    catalogue, histories, seen, k, most = case
+    found = candidate.gather(histories, catalogue, 20, HALF_LIVES, most, seen)
+    popular = np.repeat(catalogue.best_sellers(2 * k)[None], len(histories), 0)
+    scores = np.random.default_rng(0).normal(size=found.items.shape)
+    lists = ranking.rank(found, scores, popular, k)
+    whole = min(k, int(catalogue.on_sale.sum()))
+    for row, items in enumerate(lists.items):
+        real = items[items >= 0]
+        assert len(real) == len(set(real.tolist())) == whole
+        assert catalogue.on_sale[real].all()
+        assert (np.diff(lists.scores[row, :whole]) <= 0).all()
+        own = set(histories.items[histories.offsets[row] : histories.offsets[row + 1]].tolist())
+        for item, reason in zip(real.tolist(), ranking.REASONS[lists.reasons[row, :whole]], strict=True):
+            assert reason != "repeat" or item in own
+            assert reason != "novel" or item not in own
+
+
+def test_candidates_are_what_was_touched_and_what_is_expected_next_but_never_off_sale() -> None:
+    chances = np.array([[0.1, 0.2, 0.7]])
+    found = candidate.gather(
+        bought([0, 1, 2]), shop([True, False, True, True, True]), 20, HALF_LIVES, 5, outlook([0, 3, 4], chances)
+    )
+    assert sorted(found.items[0].tolist()) == [0, 2, 3, 4]
+    assert {i for i, was in zip(found.items[0].tolist(), found.bought[0], strict=True) if was} == {0, 2}
+
+
+def test_shop_features_are_log_popularity_trend_and_likelihood_against_chance() -> None:
+    found = candidate.gather(
+        bought([0]), shop([True, True], [9.0, 3.0]), 20, HALF_LIVES, 5, outlook([1], np.array([[0.5]]))
+    )
+    names = candidate.names(HALF_LIVES)
+    rows = {int(item): dict(zip(names, found.features[0, c], strict=True)) for c, item in enumerate(found.items[0])}
+    assert rows[0]["popularity"] == pytest.approx(np.log(10))
+    assert rows[0]["trend"] == pytest.approx(np.log((9 / 4 + 0.25) / 10))
+    assert (rows[0]["scored"], rows[0]["likelihood"]) == (0, 0)
+    assert (rows[1]["scored"], rows[1]["likelihood"]) == (1, pytest.approx(np.log(0.5) + np.log(1)))
+    assert (rows[1]["bought"], rows[1]["visits"]) == (0, pytest.approx(np.log(2)))
+
+
+def test_only_the_strongest_touched_products_become_candidates() -> None:
+    found = candidate.gather(
+        bought([3, 1, 1, 2, 2, 2]), shop([True] * 4), 20, HALF_LIVES, 2, outlook([], np.zeros((1, 0)))
+    )
+    assert sorted(found.items[0].tolist()) == [1, 2]
+
+
+def test_equal_scores_are_ordered_by_code_and_short_lists_filled_from_what_is_popular() -> None:
+    popular = np.array([[5, 2, 9, 7]], np.int32)
+    lists = ranking.rank(listed([[4, 2, -1]], [[False, True, False]]), np.array([[1.0, 1.0, 9.0]]), popular, 4)
+    assert lists.items.tolist() == [[2, 4, 5, 9]]
+    assert ranking.REASONS[lists.reasons[0]].tolist() == ["repeat", "novel", "popular", "popular"]
+
+
+def test_a_user_without_candidates_is_given_what_is_popular() -> None:
+    popular = np.array([[5, 2, 9, 7]], np.int32)
+    lists = ranking.rank(listed([[]]), np.zeros((1, 0)), popular, 2)
+    assert lists.items.tolist() == [[5, 2]]
+    assert (np.diff(lists.scores[0]) < 0).all()
+
+
+def test_hits_are_what_was_bought_then_and_padding_is_none() -> None:
+    then = bought([3], [])
+    assert listed([[1, 3, -1], [3, -1, -1]]).hits(then).tolist() == [[False, True, False], [False, False, False]]
+
+
+def test_ndcg_counts_hits_by_place_against_the_best_possible_order() -> None:
+    values = ranking.ndcg(np.array([[1, 2, 3], [1, 2, 3]]), bought([3, 1, 8], []), 3)
+    best = 1 + 1 / np.log2(3) + 1 / np.log2(4)
+    assert values[0] == pytest.approx((1 + 1 / np.log2(4)) / best)
+    assert np.isnan(values[1])
+
+
+def test_without_a_learned_ranker_the_decayed_frequency_decides() -> None:
+    found = candidate.gather(bought([0, 0, 1]), shop([True] * 3), 20, HALF_LIVES, 5, outlook([2], np.array([[1.0]])))
+    scores = ranking.frequency(found, candidate.names(HALF_LIVES))[0]
+    assert [int(found.items[0, c]) for c in np.argsort(-scores)] == [0, 1, 2]
+
+
+def test_a_catalogue_survives_its_file_and_moves_to_other_codes() -> None:
+    stored = Catalogue.from_bytes(shop([True, False]).to_bytes())
+    moved = stored.on(pa.array(["a", "p000", "p001"]))
+    assert moved.on_sale.tolist() == [False, True, False]
+    assert moved.events.tolist() == [0, 2, 1]
+    assert stored.ids(stored.codes(pa.array(["p001", "p000"]))).tolist() == ["p001", "p000"]
+    assert stored.codes(pa.array(["p001", "x", None])).tolist() == [1, -1, -1]

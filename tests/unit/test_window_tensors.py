@@ -1,0 +1,124 @@
+"""Windows as tensors: scales, targets and weights see nothing they may not."""
+
+from datetime import date
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shelfcast.errors import ContractError
+from shelfcast.models import window_tensors
+from shelfcast.models.window_tensors import SCALE_PERIODS
+
+CONTEXT, HORIZON = 20, 3
+
+
+@pytest.fixture(scope="session")
+def read(window_table):
+    """Makes windows from units [N, CONTEXT]."""
+    return lambda *args, **kwargs: window_tensors.read(
+        window_table(*args, **kwargs), {"department": ["x"], "brand": ["y"]}, seasonal=False
+    )
+
+
+def test_the_scale_is_the_mean_of_the_last_thirteen_periods_and_a_tenth(read):
+    units = np.zeros((1, CONTEXT))
+    units[0, 10:] = np.arange(10)
+    windows = read(units, length=[10])
+    scale = window_tensors.scale(windows)[0]
+    assert scale[12] == pytest.approx((0 + 1 + 2) / 3 + 0.1)
+    assert scale[-1] == pytest.approx(45 / 10 + 0.1)
+    full = read(np.arange(CONTEXT)[None])
+    assert window_tensors.scale(full)[0, -1] == pytest.approx(np.arange(CONTEXT)[-SCALE_PERIODS:].mean() + 0.1)
+
+
+def test_targets_are_the_periods_that_follow(read):
+    windows = read(np.arange(CONTEXT)[None])
+    assert window_tensors.targets(windows)[0, 4].tolist() == [5, 6, 7]
+    assert window_tensors.targets(windows)[0, -2].tolist() == [CONTEXT - 1, 0, 0]
+
+
+def test_positions_count_from_the_least_number_of_periods_with_sales(read):
+    units = np.zeros((1, CONTEXT))
+    units[0, [5, 8, 9]] = 1
+    weights = window_tensors.weights(read(units, length=[15]), least_sales=2)[0]
+    assert not weights[:8].any()
+    assert weights[8].tolist() == [1, 1, 1]
+
+
+def test_no_target_lies_beyond_the_window_or_in_the_held_out_periods(read):
+    windows = read(np.ones((1, CONTEXT)))
+    assert window_tensors.weights(windows, 1)[0, -2].tolist() == [1, 0, 0]
+    assert window_tensors.weights(windows, 1)[0, -1].tolist() == [0, 0, 0]
+    held = window_tensors.weights(windows, 1, held_out=HORIZON)[0]
+    assert held[-HORIZON - 2].tolist() == [1, 0, 0]
+    assert not held[-HORIZON - 1 :].any()
+
+
+def test_older_windows_hold_nothing_back(window_table):
+    older = {"week.product": date(2018, 10, 28)}
+    windows = window_tensors.read(window_table(np.ones((1, CONTEXT))), {}, seasonal=False, newest=older)
+    assert window_tensors.weights(windows, 1, held_out=HORIZON)[0, -2].tolist() == [1, 0, 0]
+
+
+def test_a_cut_short_history_counts_once_its_scale_is_whole(read):
+    weights = window_tensors.weights(read(np.ones((1, CONTEXT)), age=[50]), 1)[0]
+    assert not weights[: SCALE_PERIODS - 1].any()
+    assert weights[SCALE_PERIODS - 1].all()
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, CONTEXT - 2), st.integers(0, 50), st.integers(1, CONTEXT))
+def test_inputs_at_a_position_do_not_know_what_follows(read, position, later, length):
+    generator = np.random.default_rng(later)
+    units = generator.poisson(2, (1, CONTEXT)).astype(float)
+    units[:, : CONTEXT - length] = 0
+    changed = units.copy()
+    changed[0, position + 1 :] = later
+    before, after = read(units, length=[length]), read(changed, length=[length])
+    norm = {"mean": [0.0] * len(window_tensors.INPUTS), "deviation": [1.0] * len(window_tensors.INPUTS)}
+    one, other = window_tensors.tensors(before, norm), window_tensors.tensors(after, norm)
+    for left, right in ((one.history, other.history), (one.scale, other.scale)):
+        assert np.array_equal(left[:, : position + 1], right[:, : position + 1])
+
+
+def test_the_padding_is_zero_in_every_channel(read):
+    windows = read(np.ones((1, CONTEXT)) * (np.arange(CONTEXT) >= 15), length=[5])
+    norm = window_tensors.normalisation(window_tensors.moments(windows))
+    given = window_tensors.tensors(windows, norm)
+    assert not given.history[0, :15].any()
+    assert given.history[0, 15:, -1].tolist() == [1] * 5
+
+
+def test_normalisation_adds_up_over_shares(read):
+    generator = np.random.default_rng(1)
+    units = generator.poisson(3, (6, CONTEXT))
+    whole = window_tensors.moments(read(units))
+    parts = window_tensors.moments(read(units[:2])) + window_tensors.moments(read(units[2:]))
+    assert parts == pytest.approx(whole)
+    assert min(window_tensors.normalisation(whole)["deviation"]) > 0
+
+
+def test_unknown_and_rare_values_share_number_zero(window_table):
+    vocabulary = window_tensors.vocabulary({"brand": {"b": 30, "a": 30, "rare": 2}}, least=20)
+    assert vocabulary == {"brand": ["a", "b"]}
+    windows = window_tensors.read(
+        window_table(np.ones((3, CONTEXT)), brand=["b", "rare", None]), vocabulary, seasonal=False
+    )
+    assert windows.statics[:, 0].tolist() == [2, 0, 0]
+
+
+def test_pandas_and_arrow_rows_give_the_same_tensors(window_table):
+    rows = window_table(np.arange(2 * CONTEXT).reshape(2, CONTEXT))
+    vocabulary = {"department": ["x"]}
+    arrow = window_tensors.read(rows, vocabulary, seasonal=True)
+    pandas = window_tensors.read(rows.to_pandas(), vocabulary, seasonal=True)
+    for name in ("units", "planned", "statics", "age", "length"):
+        assert np.array_equal(getattr(arrow, name), getattr(pandas, name))
+
+
+def test_arrays_of_different_length_are_refused(window_table):
+    broken = [np.ones(CONTEXT, np.float32), np.ones(3, np.float32)]
+    with pytest.raises(ContractError, match="orders differ in length"):
+        window_tensors.read(window_table(np.ones((2, CONTEXT)), orders=broken), {}, seasonal=False)
