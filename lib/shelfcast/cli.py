@@ -100,7 +100,8 @@ def weekly(
         day, done = Pipeline(run.loaded.settings, terminal, force).weekly()
     finally:
         terminal.stop()
-    run.print(*closing(run.lake, day, done))
+    document, shown = closing(run.lake, day, done)
+    run.print(document, *shown)
 
 
 def _steps(run: _Run, force: bool, chosen: Callable[[Pipeline], list[Done]]) -> None:

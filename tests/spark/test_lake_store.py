@@ -80,9 +80,7 @@ def test_an_open_table_keeps_new_columns_and_refuses_a_changed_type(step, spark)
         (1, None),
         (1, "red"),
     ]
-    with pytest.raises(
-        ContractError, match="amount is stored as int"
-    ):
+    with pytest.raises(ContractError, match="amount is stored as int"):
         step().replace("bronze/shop/lines", raw("'one' AS amount"), ["i"])
 
 

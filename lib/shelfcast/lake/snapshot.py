@@ -32,6 +32,7 @@ class Snapshot:
             raise TableMissing(f"table {table} is not in the lake {lake}: run the step that writes it first") from error
         self.table = table
         self.version = self._delta.version()
+        self._dataset: ds.Dataset | None = None
 
     @staticmethod
     def exists(lake: str, table: str) -> bool:
@@ -40,7 +41,9 @@ class Snapshot:
 
     def dataset(self) -> ds.Dataset:
         """The version as a pyarrow dataset: projections and filters are pushed down to files and row groups."""
-        return self._delta.to_pyarrow_dataset()
+        if self._dataset is None:
+            self._dataset = self._delta.to_pyarrow_dataset()
+        return self._dataset
 
     def arrow(self, columns: Sequence[str] | None = None, where: pc.Expression | None = None) -> pa.Table:
         """Rows as one Arrow table; the caller bounds it by ``where`` and ``columns``."""

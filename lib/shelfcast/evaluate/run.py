@@ -1,0 +1,172 @@
+"""The step: measures a published slice whose truth has arrived and writes the figures to ops/metrics."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import Any
+
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from shelfcast.errors import ReconciliationError, TableMissing
+from shelfcast.evaluate import baselines, bootstrap, compared, forecast_metrics, recommendations, sums, truth
+from shelfcast.evaluate.compared import Protocol
+from shelfcast.evaluate.forecast_metrics import Figure
+from shelfcast.evaluate.recommendations import Question
+from shelfcast.evaluate.truth import Span
+from shelfcast.lake.cutoffs import period_days
+from shelfcast.lake.ledger import Ledger
+from shelfcast.lake.step import Outcome, Step, content_id
+
+
+def run(step: Step) -> Outcome:
+    """Measure the forecasts and recommendations of ``step.as_of`` against the periods after it.
+
+    Forecasts are measured on the horizons that have arrived, recommendations once all have. Where nothing has
+    arrived, that is said and nothing is written.
+
+    Raises:
+        ConfigError: for a baseline that does not exist.
+        TableMissing: if nothing was scored at as_of.
+        ReconciliationError: if an active series has no window.
+    """
+    as_of = step.day()
+    baselines.check(step.settings.evaluate.baselines)
+    events = step.read("silver/events")
+    newest = truth.newest_day(events, as_of)
+    counts: dict[str, Any] = {}
+    rows = [*_all_forecasts(step, events, newest, counts), *_recommendations(step, events, newest, counts)]
+    if not counts:
+        raise TableMissing(
+            f"neither gold/forecasts nor gold/recommendations holds anything of as_of {as_of}: "
+            f"run score --as-of {as_of} first"
+        )
+    if not rows:
+        return Outcome(counts=counts)
+    Ledger(step.lake.uri).replace_metrics(as_of, rows)
+    written = content_id(step.fingerprint, len(rows))
+    return Outcome(rows_out=len(rows), counts=counts, contents={"ops/metrics": {as_of.isoformat(): written}})
+
+
+def _slice(step: Step, table: str) -> DataFrame:
+    return step.read(table).where(F.col("as_of") == F.lit(step.day()))
+
+
+def _grain(frame: DataFrame, grain: str) -> DataFrame:
+    return frame.where(F.col("grain") == grain)
+
+
+def _all_forecasts(
+    step: Step, events: DataFrame, newest: date | None, counts: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """Rows of every grain's forecasts; segments of further grains carry the grain's name."""
+    if not step.has("gold/forecasts"):
+        return
+    forecasts = _slice(step, "gold/forecasts").where(~F.col("cumulative"))
+    for number, grain in enumerate(step.settings.demand.grains):
+        span, version = truth.span(forecasts, grain)
+        if not span.starts:
+            continue
+        known = span.arrived(newest)
+        counts[grain] = {"periods": len(span.starts), "arrived": len(known.starts)}
+        unit = "weeks" if span.days > 1 else "days"
+        step.say(f"{grain}: {len(known.starts)} of {len(span.starts)} {unit} after {step.day()} have arrived")
+        if known.starts:
+            found = _forecasts(step, _grain(forecasts, grain), known, events)
+            yield from _rows(step, found, forecast_metrics.MODEL, version, "" if number == 0 else f"{grain}/")
+
+
+def _forecasts(step: Step, forecasts: DataFrame, known: Span, events: DataFrame) -> list[Figure]:
+    """Figures of one grain's forecasts on the horizons that have arrived."""
+    settings = step.settings
+    measured = compared.eligible(_grain(_slice(step, "gold/series"), known.grain), settings.evaluate.min_sale_weeks)
+    windows = _grain(step.read("gold/windows"), known.grain).where(F.col("cutoff") == F.lit(known.cutoff))
+    names = settings.evaluate.baselines
+    protocol = Protocol(
+        names, settings.windows.horizon, settings.evaluate.season, settings.windows.context, settings.seed
+    )
+    histories = compared.histories(windows, measured, protocol)
+    parts, longest, series = compared.deciles(histories)
+    _check_windows(measured.count(), series, known)
+    if not series:
+        step.say(f"{known.grain}: no series sold in {settings.evaluate.min_sale_weeks} periods: nothing to measure")
+        return []
+    protocol = _without_season(step, protocol, longest)
+    baseline = compared.baseline_rows(histories, protocol, sorted(known.starts))
+    sold = truth.sold_units(events, known)
+    rows = compared.compared(baseline, forecasts, sold, parts, protocol).persist(StorageLevel.MEMORY_AND_DISK)
+    try:
+        cells = sums.summed(rows, protocol.names).toPandas()
+        best = forecast_metrics.best_baseline(cells, protocol.names)
+        errors = bootstrap.series_errors(rows, best, settings.seed).toPandas()
+    finally:
+        rows.unpersist()
+    size = Figure(forecast_metrics.MODEL, "series", "all", float(series))
+    interval = _interval(bootstrap.interval(errors, settings.seed), best)
+    return [*forecast_metrics.figures(cells, protocol.names), size, *interval]
+
+
+def _check_windows(wanted: int, found: int, known: Span) -> None:
+    if wanted != found:
+        raise ReconciliationError(
+            f"gold/windows has {found} of the {wanted} active {known.grain} series that evaluation measures at cutoff "
+            f"{known.cutoff}: run features again for this as_of"
+        )
+
+
+def _without_season(step: Step, protocol: Protocol, longest: int) -> Protocol:
+    names = compared.usable(protocol.names, longest, protocol.season)
+    if names != list(protocol.names):
+        step.say(
+            f"seasonal_naive is left out: it needs {protocol.season} periods of history, the longest has {longest}"
+        )
+    return replace(protocol, names=names)
+
+
+def _interval(found: tuple[float, float, float] | None, best: str) -> list[Figure]:
+    metrics = ("wape_difference", "wape_interval_low", "wape_interval_high")
+    return [
+        Figure(forecast_metrics.MODEL, m, "all", v, best) for m, v in zip(metrics, found or (None,) * 3, strict=True)
+    ]
+
+
+def _recommendations(
+    step: Step, events: DataFrame, newest: date | None, counts: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """Rows of the ranked lists, once the whole horizon after as_of has arrived."""
+    if not step.has("gold/recommendations"):
+        return
+    lists = _slice(step, "gold/recommendations")
+    version = lists.select("model_version").first()
+    if version is None:
+        return
+    settings = step.settings
+    end = step.day() + timedelta(days=settings.windows.horizon * period_days(settings.demand.grains[0]))
+    counts["recommendations"] = {"arrived": newest is not None and newest >= end}
+    if not counts["recommendations"]["arrived"]:
+        step.say(f"recommendations are measured when everything up to {end} has arrived")
+        return
+    found = recommendations.measure(
+        events, lists, Question(step.day(), end, settings.score.k, settings.score.on_sale_weeks)
+    )
+    if not found:
+        step.say(f"nobody with a history bought anything after {step.day()}: recommendations are not measured")
+    yield from _rows(step, found, recommendations.MODEL, version["model_version"], "")
+
+
+def _rows(
+    step: Step, found: Iterable[Figure], model: str, version: str | None, prefix: str
+) -> Iterator[dict[str, Any]]:
+    """Rows of ops/metrics."""
+    for figure in found:
+        yield {
+            "as_of": step.day(),
+            "model": figure.model,
+            "model_version": version if figure.model == model and version else "-",
+            "metric": figure.metric,
+            "segment": prefix + figure.segment,
+            "value": figure.value,
+            "baseline": figure.baseline,
+            "run_id": step.run_id,
+        }
