@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow.compute as pc
 from rich.table import Table
 
+from shelfcast.evaluate.baselines import check
 from shelfcast.evaluate.summary import bench
 from shelfcast.lake.snapshot import Snapshot
 from shelfcast.pipeline import Listener, Pipeline
@@ -31,6 +32,7 @@ def forecast(settings: Settings, origins: Sequence[date], listener: Listener) ->
     with the horizon that followed. Slices that are unchanged since an earlier run are not computed again, and
     nothing is published.
     """
+    check(settings.evaluate.baselines)
     pipeline = Pipeline(settings, listener)
     pipeline.run(INGEST)
     days = list(origins) or list(settings.evaluate.origins)

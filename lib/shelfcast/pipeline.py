@@ -9,6 +9,7 @@ from typing import Protocol
 import pyarrow.compute as pc
 
 from shelfcast.errors import ConfigError, TableMissing
+from shelfcast.evaluate.baselines import check
 from shelfcast.ingest.files import fingerprint_inputs
 from shelfcast.lake import session
 from shelfcast.lake.ledger import Ledger, Record, new_run_id
@@ -66,6 +67,7 @@ class Pipeline:
 
     def weekly(self) -> tuple[date, list[Done]]:
         """Everything, from raw logs to the report, for one as_of; unchanged steps are skipped."""
+        check(self.settings.evaluate.baselines)
         done = [self.run(INGEST)]
         as_of = self.as_of()
         done += [self.run(stage, as_of) for stage in (FEATURES, *TRAINS.values())]
@@ -93,22 +95,23 @@ class Pipeline:
             self.listener.end(done)
             return done
         say = self.listener.begin(stage.name, slice_)
+        stored = self.ledger.contents()
         record = self.ledger.start(self.run_id, stage.name, slice_, fingerprint)
+        step = Step(
+            lake=self.lake,
+            settings=self.settings,
+            as_of=as_of,
+            run_id=self.run_id,
+            attempt=record.attempt,
+            fingerprint=fingerprint,
+            models=self._models(as_of) if as_of else {},
+            say=say,
+            stored=stored,
+        )
         try:
-            step = Step(
-                lake=self.lake,
-                settings=self.settings,
-                as_of=as_of,
-                run_id=self.run_id,
-                attempt=record.attempt,
-                fingerprint=fingerprint,
-                models=self._models(as_of) if as_of else {},
-                say=say,
-                stored=self.ledger.contents(),
-            )
             outcome = stage.function()(step)
         except BaseException as error:
-            self.ledger.fail(record, str(error) or type(error).__name__)
+            self.ledger.fail(record, str(error) or type(error).__name__, step.outputs)
             raise
         done = Done(self.ledger.finish(record, step, outcome), skipped=False)
         self.listener.end(done)
@@ -118,7 +121,7 @@ class Pipeline:
         """The configured as_of, else the only source's own, else the end of the last complete week in the logs.
 
         Raises:
-            ConfigError: if the logs hold nothing up to it.
+            ConfigError: if the logs hold nothing up to it, or end more than a week before it.
         """
         first, last = self._span()
         own = [source.as_of for source in self.settings.sources.values() if source.as_of is not None]
@@ -126,10 +129,10 @@ class Pipeline:
         if chosen is None:
             week_end = (_DAYS.index(self.settings.calendar.week_start) - 1) % 7
             chosen = last - timedelta(days=(last.weekday() - week_end) % 7)
-        if chosen < first:
+        if not first <= chosen <= last + timedelta(weeks=1):
             raise ConfigError(
                 f"as_of is {chosen}, but the logs in {self.settings.lake} span {first} to {last}: "
-                "pass --as-of with a later date"
+                f"pass --as-of with {'a later' if chosen < first else 'an earlier'} date, or bring the missing logs"
             )
         return chosen
 

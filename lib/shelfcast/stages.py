@@ -64,8 +64,8 @@ TRAIN_RECOMMENDER = Stage(
     "train recommender",
     "shelfcast.train.recommender:run",
     ("train", "models"),
-    ("recommender", "train", "score", "seed"),
-    ("gold/interactions", "gold/demand"),
+    ("recommender", "train", "score", "demand", "seed"),
+    ("gold/interactions", "gold/demand", "silver/products", "silver/stock"),
 )
 SCORE_FORECASTS = Stage(
     "score forecasts",
@@ -79,7 +79,7 @@ SCORE_RECOMMENDATIONS = Stage(
     "score recommendations",
     "shelfcast.score.recommendations:run",
     ("score", "models"),
-    ("score", "recommender"),
+    ("score", "recommender", "demand"),
     ("gold/interactions", "gold/demand", "silver/products", "silver/users", "silver/stock"),
     model="recommender",
 )
@@ -87,7 +87,7 @@ EVALUATE = Stage(
     "evaluate",
     "shelfcast.evaluate.run:run",
     ("evaluate", "models"),
-    ("evaluate", "windows", "demand", "score"),
+    ("evaluate", "windows", "demand", "score", "seed"),
     ("gold/forecasts", "gold/recommendations", "gold/windows", "silver/events"),
     ahead=True,
 )
@@ -95,8 +95,9 @@ REPORT = Stage(
     "report",
     "shelfcast.report.run:run",
     ("report",),
-    ("report", "windows"),
-    ("gold/forecasts", "gold/recommendations", "ops/metrics"),
+    ("report", "windows", "recommender"),
+    ("gold/forecasts", "gold/recommendations", "ops/metrics", "silver/events"),
+    ahead=True,
 )
 
 TRAINS = {"forecaster": TRAIN_FORECASTER, "recommender": TRAIN_RECOMMENDER}

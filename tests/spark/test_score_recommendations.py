@@ -18,6 +18,8 @@ from shelfcast.lake.step import Step
 from shelfcast.lake.tables import contract
 from shelfcast.models import candidates, folder
 from shelfcast.models.catalogue import Catalogue
+from shelfcast.models.ranker import Ranker
+from shelfcast.models.recommending import Recommender, build_sequence
 from shelfcast.score import recommendations
 from shelfcast.settings import Settings
 from shelfcast.train import recommender as training
@@ -63,9 +65,6 @@ EVENTS = [
 
 def model(tmp_path: Path, known: tuple[str, ...] = ("bread", "jam", "milk", "tea")) -> str:
     """A model folder with random weights."""
-    from shelfcast.models.ranker import Ranker
-    from shelfcast.models.recommending import Recommender, build_sequence
-
     width = len(candidates.names(CONFIG["half_lives"]))
     built = Recommender(
         CONFIG, pa.array(known), build_sequence(CONFIG, len(known)), Ranker(np.zeros(width), np.ones(width))
@@ -135,7 +134,7 @@ def test_a_scored_batch_equals_the_model_called_directly(
     catalogue = Catalogue.from_table(shop.collected(products))
     best = recommendations.popular(now, products, catalogue, AS_OF, wanted)
     users = recommendations.histories(now, AS_OF, wanted, CONFIG["history"]).toPandas()
-    loaded = recommendations.loaded(str(tmp_path / "models" / "recommender" / "v1"))
+    loaded = Recommender.load(str(tmp_path / "models" / "recommender" / "v1"))
     direct = recommendations.ranked_rows(loaded, users, catalogue, best, (AS_OF - date(1970, 1, 1)).days, 3)
     direct = direct.sort_values(["user_id", "rank"]).reset_index(drop=True)
     columns = ["user_id", "rank", "product_id", "reason"]

@@ -60,6 +60,20 @@ def test_contents_are_the_newest_of_every_slice(ledger):
     assert ledger.contents() == {"silver/events": {"a": "1", "b": "2"}}
 
 
+def test_what_a_failed_or_lost_attempt_wrote_is_no_longer_known(ledger):
+    both = Outcome(contents={"gold/demand": {"a": "1"}, "gold/series": {"a": "1"}})
+    ledger.finish(ledger.start("r1", "features", "*", "f"), FinishedStep(), both)
+    ledger.finish(
+        ledger.start("r1", "ingest", "*", "f"), FinishedStep(), Outcome(contents={"silver/events": {"a": "1"}})
+    )
+    ledger.fail(ledger.start("r2", "features", "*", "g"), "disk full", {"gold/demand": 4})
+    assert ledger.contents() == {"gold/series": {"a": "1"}, "silver/events": {"a": "1"}}
+    ledger.start("r3", "features", "*", "g")
+    assert ledger.contents() == {"silver/events": {"a": "1"}}
+    ledger.finish(ledger.start("r4", "features", "*", "g"), FinishedStep(), both)
+    assert ledger.contents() == both.contents | {"silver/events": {"a": "1"}}
+
+
 def test_publishing_replaces_the_as_of_as_a_whole_and_leaves_others(ledger):
     other = date(2017, 11, 19)
     ledger.publish(other, {"gold/forecasts": 1}, "r1")

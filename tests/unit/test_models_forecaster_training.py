@@ -39,15 +39,7 @@ def planted_lake(path, window_table):
 
 
 def payload(lake, **hyper):
-    small = {
-        "units": 4,
-        "layers": 1,
-        "dense": 6,
-        "epochs": 3,
-        "batch": 16,
-        "learning_rate": 0.02,
-        "dropout": 0.1,
-    } | hyper
+    small = {"units": 4, "layers": 1, "dense": 6, "epochs": 2, "batch": 16, "dropout": 0.1, "seeds": 2} | hyper
     settings = load().settings.forecaster.model_copy(update=small)
     return {
         "lake": lake,

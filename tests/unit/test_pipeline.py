@@ -78,10 +78,14 @@ def test_without_an_as_of_the_last_complete_week_of_the_logs_is_taken(lake):
     assert make(lake).as_of() == AS_OF
 
 
-def test_a_configured_as_of_wins_and_one_before_the_logs_is_refused(lake):
+def test_a_configured_as_of_wins(lake):
     assert make(lake, "as_of=2017-01-10").as_of() == date(2017, 1, 10)
+
+
+@pytest.mark.parametrize("day", ["2016-12-31", "2017-02-02"])
+def test_an_as_of_outside_the_logs_is_refused_with_their_span(lake, day):
     with pytest.raises(ConfigError, match="span 2017-01-02 to 2017-01-25"):
-        make(lake, "as_of=2016-12-31").as_of()
+        make(lake, f"as_of={day}").as_of()
 
 
 def test_an_unchanged_step_is_skipped_and_a_changed_configuration_runs_again(lake):

@@ -82,7 +82,7 @@ def _forecasts(step: Step, forecasts: DataFrame, known: Span, events: DataFrame)
     settings = step.settings
     measured = compared.eligible(_grain(_slice(step, "gold/series"), known.grain), settings.evaluate.min_sale_weeks)
     windows = _grain(step.read("gold/windows"), known.grain).where(F.col("cutoff") == F.lit(known.cutoff))
-    names = settings.evaluate.baselines
+    names = baselines.check(settings.evaluate.baselines)
     protocol = Protocol(
         names, settings.windows.horizon, settings.evaluate.season, settings.windows.context, settings.seed
     )

@@ -83,9 +83,9 @@ class Ledger:
             counts=outcome.counts, rows_in=outcome.rows_in, rows_out=outcome.rows_out, error=None,
         )  # fmt: skip
 
-    def fail(self, record: Record, message: str) -> Record:
-        """Write down a failure with its message."""
-        return self._close(record, status="failed", error=message)
+    def fail(self, record: Record, message: str, outputs: Mapping[str, int] | None = None) -> Record:
+        """Write down a failure with its message and what had been written by then."""
+        return self._close(record, status="failed", error=message, outputs=outputs or {})
 
     def _close(self, record: Record, **changes: Any) -> Record:
         seconds = (datetime.now(UTC) - record.started_at).total_seconds()
@@ -100,12 +100,21 @@ class Ledger:
         return matching[-1] if matching and matching[-1].fingerprint == fingerprint else None
 
     def contents(self) -> dict[str, dict[str, str]]:
-        """Table → slice → content id of what successful attempts last wrote there."""
+        """Table → slice → content id of what successful attempts last wrote there.
+
+        A table that a failed attempt wrote to, or that an attempt which never ended may have written to, holds
+        nobody knows what: its ids are forgotten until a success writes it again.
+        """
         found: dict[str, dict[str, str]] = defaultdict(dict)
+        written: dict[str, set[str]] = defaultdict(set)
         for record in self.records():
             if record.status == "done":
+                written[record.step].update(record.contents)
                 for table, slices in record.contents.items():
                     found[table].update(slices)
+            else:
+                for table in record.outputs if record.status == "failed" else written[record.step]:
+                    found.pop(table, None)
         return dict(found)
 
     def publish(self, as_of: date, versions: Mapping[str, int], run_id: str) -> None:
