@@ -145,14 +145,14 @@ def tables(
 ) -> None:  # fmt: skip
     """List the lake's tables with sizes, and whether the published slices are whole."""
     from shelfcast.lake import overview
-    from shelfcast.terminal import rows
+    from shelfcast.terminal import facts, rows
 
     run = _open(conf, set_, lake, as_of, as_json)
     listed = overview.tables(run.lake)
     figures = overview.figures(run.lake, as_of)
     shown = [{k: entry[k] for k in ("table", "rows", "slices", "files", "bytes", "version")} for entry in listed]
     parts = [rows(f"Tables in {run.lake}", shown)]
-    parts += [rows(f"Published {name}", [figure]) for name, figure in figures.items()]
+    parts += [facts(f"Published {name}", figure) for name, figure in figures.items()]
     run.print({"lake": run.lake, "tables": listed, "figures": figures}, *parts)
 
 

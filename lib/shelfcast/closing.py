@@ -10,7 +10,7 @@ from rich.table import Table
 from shelfcast.lake import overview
 from shelfcast.lake.snapshot import Snapshot
 from shelfcast.pipeline import Done
-from shelfcast.terminal import rows, summary
+from shelfcast.terminal import facts, rows, summary
 
 _HEADLINES = ("wape", "rmse", "bias", "recall@10", "ndcg@10")
 
@@ -28,7 +28,7 @@ def closing(lake: str, as_of: date, done: Sequence[Done]) -> tuple[dict[str, Any
         "accuracy": accuracy,
         "report": report,
     }
-    shown: list[Table | str] = [summary(done), *(rows(f"Published {name}", [fig]) for name, fig in figures.items())]
+    shown: list[Table | str] = [summary(done), *(facts(f"Published {name}", fig) for name, fig in figures.items())]
     if accuracy:
         shown.append(rows(f"Accuracy at {as_of}, against what then happened", accuracy))
     else:

@@ -57,8 +57,10 @@ def duration(seconds: float | None) -> str:
     """``2 min 05 s`` or ``3.1 s``."""
     if seconds is None:
         return "-"
-    minutes, rest = divmod(seconds, 60)
-    return f"{int(minutes)} min {rest:02.0f} s" if minutes else f"{rest:.1f} s"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s"
 
 
 def summary(done: Sequence[Done]) -> Table:
@@ -90,11 +92,23 @@ def rows(title: str, listed: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
+def facts(title: str, named: Mapping[str, Any]) -> Table:
+    """One row's values under one another, each with its name."""
+    table = Table(title=title, title_justify="left", title_style="bold", show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for name, value in named.items():
+        table.add_row(name.replace("_", " "), _cell(value))
+    return table
+
+
 def _cell(value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_cell(one)}" for name, one in value.items())
     if isinstance(value, float):
         return f"{value:,.4g}"
     if isinstance(value, int):

@@ -64,9 +64,9 @@ class Frame:
         return self.targets[0] if self.targets else self.as_of + timedelta(days=1)
 
     def forecasts(self) -> pc.Expression:
-        return (
-            (pc.field("as_of") == self.as_of) & (pc.field("grain") == self.grain) & (pc.field("cumulative") == False)  # noqa: E712
-        )
+        # A comparison with False matches nothing where a file's statistics span both values; the negation is right.
+        single = ~pc.field("cumulative")
+        return (pc.field("as_of") == self.as_of) & (pc.field("grain") == self.grain) & single
 
 
 def frame(reader: Reader, settings: Settings, as_of: date) -> Frame:
