@@ -33,6 +33,9 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         "spark.sql.warehouse.dir": str(warehouse),
         "spark.default.parallelism": "2",
         "spark.databricks.delta.snapshotPartitions": "1",
+        # Tests run hundreds of queries over a few rows each: compiling them would take most of the time.
+        "spark.sql.codegen.wholeStage": "false",
+        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
         "spark.driver.extraJavaOptions": f"-Dderby.system.home={warehouse}",
     }
     built = session.build(

@@ -64,7 +64,10 @@ def test_a_truncated_gzip(shop: Shop) -> None:
     lines = "".join(f"{n},2024-01-02,ann,A{n * 7919},1,1\n" for n in range(20000))
     path = shop.write("orders.csv.gz", gzip.compress((ORDERS + lines).encode())[:-5000])
 
-    assert f"file {path} cannot be read, it may be truncated" in refused(shop, {})
+    message = refused(shop, {})
+
+    assert f"file {path} cannot be read" in message
+    assert "it may be truncated" in message
     assert not shop.step().has("bronze/shop/orders")
 
 

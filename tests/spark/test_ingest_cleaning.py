@@ -92,7 +92,8 @@ def test_bounds_are_fitted_per_category_on_the_first_files_and_kept(shop: Shop) 
     shop.ingest({"extends": "orders"}, cleaning={"fitted_bounds": bounds})
     fitted = shop.rows("ops/bounds", "column", "category", "round(upper)")
 
-    shop.write("b.csv", ORDERS + "".join(line.replace(",A,", ",A,100") for line in lines))
+    dearer = [line.replace(",A,", ",A,100") for line in lines]
+    shop.write("b.csv", ORDERS + "".join(dearer) + "200,2024-01-01,ann,A,2,1\n")
     shop.ingest({"extends": "orders"}, cleaning={"fitted_bounds": bounds})
 
     assert [row[:2] for row in fitted] == [("quantity", "*")]
@@ -102,7 +103,7 @@ def test_bounds_are_fitted_per_category_on_the_first_files_and_kept(shop: Shop) 
 
 
 def test_bounds_are_the_median_and_a_multiple_of_the_interquartile_range_of_logs(spark: SparkSession) -> None:
-    frame = spark.sql("SELECT 'x' AS category, explode(array(1, 2, 4, 8, 16)) * 1D AS quantity")
+    frame = spark.createDataFrame([("x", float(2**n)) for n in range(5)], "category string, quantity double")
     how = Bounds(columns=["quantity"], per="category", width=1.0, min_records=5)
 
     rows = fit(frame, "shop", ["quantity"], how, datetime(2024, 1, 1, tzinfo=UTC)).where("category = 'x'").collect()

@@ -229,11 +229,12 @@ def _present(names: Iterable[Name], own: Iterable[str]) -> Column:
 
 
 def _missing(promised: Contract) -> Column:
-    """Names of required columns that are null; an event's type has a rule of its own."""
+    """Names of required columns that are null; a broken line has none, and an event's type has a rule of its own."""
     own = {"event_id", "event_type", "event_date", "week_start", *ARRIVAL}
     validity = {"valid_from", "valid_to", "known_from"}
     names = [name for name in promised.required() if name not in own | validity | set(_IMPUTED)]
     if not promised.key and "product_id" in promised.names():
         names.append("product_id")
-    marks = [F.when(F.col(name).isNull(), F.lit(name)) for name in dict.fromkeys(names)]
+    whole = F.col("_corrupt").isNull()
+    marks = [F.when(F.col(name).isNull() & whole, F.lit(name)) for name in dict.fromkeys(names)]
     return F.concat_ws(",", *marks)

@@ -107,7 +107,9 @@ def _barred(step: Step, as_of: date) -> DataFrame | None:
         sides.append(listed.where(F.col("listed_until") < F.lit(as_of)).select("product_id"))
     if step.has("silver/stock"):
         newest = _valid(step.read("silver/stock"), as_of).groupBy("product_id", "store_id")
-        pieces = newest.agg(F.max_by("on_hand", F.coalesce("valid_from", F.lit(date.min))).alias("on_hand"))
+        pieces = newest.agg(
+            F.max_by("on_hand", F.coalesce("valid_from", F.lit("0001-01-01").cast("date"))).alias("on_hand")
+        )
         held = pieces.groupBy("product_id").agg(F.sum("on_hand").alias("on_hand"))
         sides.append(held.where(F.col("on_hand") <= 0).select("product_id"))
     if not sides:

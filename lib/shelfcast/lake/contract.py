@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pyspark.sql import Column as Column_
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import (
@@ -115,13 +116,15 @@ class Contract:
 
     def check_required(self, frame: DataFrame) -> DataFrame:
         """Make a write fail, naming the column, at the first null in a required column."""
-        for name in self.required():
-            message = f"table {self.name}: column {name} is null, but it is required"
-            guarded = F.when(
-                F.col(f"`{name}`").isNull(), F.raise_error(F.lit(message)).cast(frame.schema[name].dataType)
-            )
-            frame = frame.withColumn(name, guarded.otherwise(F.col(f"`{name}`")))
-        return frame
+        required = set(self.required())
+        return frame.select(
+            *(self._guarded(frame, name) if name in required else F.col(f"`{name}`") for name in frame.columns)
+        )
+
+    def _guarded(self, frame: DataFrame, name: str) -> Column_:
+        message = f"table {self.name}: column {name} is null, but it is required"
+        failure = F.raise_error(F.lit(message)).cast(frame.schema[name].dataType)
+        return F.coalesce(F.col(f"`{name}`"), failure).alias(name)
 
 
 def _same(left: DataType, right: DataType) -> bool:
