@@ -43,6 +43,8 @@ def window_table() -> Callable[..., pa.Table]:
             "orders": list((units > 0).astype(np.float32)),
             "price": list(np.where(units > 0, 2.0, 0.0).astype(np.float32)),
             "discount": list(np.zeros_like(units)),
+            "available": list(np.ones_like(units)),
+            "listed": pa.array(np.full(rows, horizon), pa.int32()),
         }
         planned = ("display", "display_main", "mailer", "mailer_main", "holiday", "month_start", "year_phase")
         columns |= {name: list(np.zeros((rows, context + horizon), np.float32)) for name in planned}

@@ -1,9 +1,10 @@
 """The order of the steps: what a weekly run does, what it may skip, and when readers see the result."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import getitem
 from typing import Protocol
 
 import pyarrow.compute as pc
@@ -17,10 +18,10 @@ from shelfcast.lake.snapshot import Snapshot
 from shelfcast.lake.step import Step, content_id
 from shelfcast.lake.store import Lake
 from shelfcast.settings import Settings
-from shelfcast.stages import EVALUATE, FEATURES, INGEST, REPORT, SCORES, TRAINS, Stage, code_id
+from shelfcast.stages import EVALUATE, FEATURES, INGEST, REPORT, RIVALS, SCORES, TRAINS, Stage
 
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-_PUBLISHED = ("gold/forecasts", "gold/recommendations")
+_PUBLISHED = ("gold/forecasts", "gold/totals", "gold/recommendations")
 
 
 class Listener(Protocol):
@@ -88,7 +89,7 @@ class Pipeline:
     def run(self, stage: Stage, as_of: date | None = None) -> Done:
         """Run a step, or skip it when its code, configuration and inputs are what they were."""
         slice_ = as_of.isoformat() if as_of else "*"
-        fingerprint = self._fingerprint(stage, as_of)
+        fingerprint = self.fingerprint(stage, as_of)
         before = None if self.force else self.ledger.done(stage.name, slice_, fingerprint)
         if before is not None:
             done = Done(before, skipped=True)
@@ -104,6 +105,7 @@ class Pipeline:
             run_id=self.run_id,
             attempt=record.attempt,
             fingerprint=fingerprint,
+            code=dict(zip(stage.rooms, stage.code(), strict=True)),
             models=self._models(as_of) if as_of else {},
             say=say,
             stored=stored,
@@ -149,27 +151,36 @@ class Pipeline:
         return pc.min(ends[0]).as_py(), pc.max(ends[1]).as_py()
 
     def _models(self, as_of: date) -> dict[str, str]:
-        """The folder of each kind of model trained for ``as_of``."""
+        """The folder of each kind of model trained for ``as_of``; of rivals only those that are up to date."""
         found: dict[str, str] = {}
         records = self.ledger.records()
         for kind, stage in TRAINS.items():
             for record in records:
                 if (record.step, record.slice, record.status) == (stage.name, as_of.isoformat(), "done"):
                     found[kind] = str(record.counts["folder"])
+        for kind, stage in RIVALS.items():
+            trained = self.ledger.done(stage.name, as_of.isoformat(), self.fingerprint(stage, as_of))
+            if trained is not None:
+                found[kind] = str(trained.counts["folder"])
         return found
 
-    def _fingerprint(self, stage: Stage, as_of: date | None) -> str:
+    def fingerprint(self, stage: Stage, as_of: date | None, made: Sequence[str] = ()) -> str:
+        """Hash of a step's code, configuration and inputs.
+
+        Args:
+            made: tables, and with any also models, that do not count: earlier steps of one chain make them.
+        """
         config = self.settings.model_dump(mode="json")
-        parts: list[object] = [stage.name, [code_id(room) for room in stage.rooms]]
-        parts.append({section: config[section] for section in stage.sections})
+        parts: list[object] = [stage.name, stage.code()]
+        parts.append({section: reduce(getitem, section.split("."), config) for section in stage.sections})
         if stage is INGEST:
             parts.append(fingerprint_inputs(self.settings))
         contents = self.ledger.contents()
         until = as_of
         if as_of is not None and stage.ahead:
             until = as_of + timedelta(weeks=self.settings.windows.horizon)
-        parts.append({table: _known(contents.get(table, {}), until) for table in stage.reads})
-        if stage.model is not None and as_of is not None:
+        parts.append({table: _known(contents.get(table, {}), until) for table in stage.reads if table not in made})
+        if stage.model is not None and as_of is not None and not made:
             parts.append(self._models(as_of).get(stage.model))
         return content_id(*parts)
 

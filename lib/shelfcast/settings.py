@@ -129,13 +129,26 @@ class Cleaning(Section):
     bot_events_per_day: Positive | None
 
 
+class Censoring(Section):
+    """What says that a series could not be bought: off without evidence."""
+
+    stock: bool  # periods without stock, where the lake has silver/stock
+    zero_runs: bool  # runs of zeros that the series' own rate makes improbable, ended by sales
+    in_stock: Fraction  # share of a period's counted days with stock below which it counts as out of stock
+    significance: float = Field(gt=0, lt=1)  # probability of a run of zeros below which it is no accident
+    longest: Positive  # periods of a run beyond which it is a season or a pause
+
+
 class Demand(Section):
     """Which series are built: ``<period>.<entity>`` grains."""
 
     grains: list[Literal["week.product", "week.product_store", "day.product", "day.product_store"]]
+    products: Positive | None  # only the series of so many products, those that sold most; null: all
     active_weeks: Positive
     outliers: Literal["none", "iqr", "robust_z"]  # clips training history only, never the actuals
     outlier_width: float = Field(gt=0)
+    new_series: list[Literal["planned", "listed"]]  # what makes a product that never sold a series, over all stores
+    censoring: Censoring
 
 
 class Windows(Section):
@@ -144,7 +157,6 @@ class Windows(Section):
     context: Annotated[int, Field(ge=30)]
     horizon: Positive
     stride: Positive
-    planned: list[Literal["display", "mailer"]]  # plans used as known-future covariates
 
     @model_validator(mode="before")
     @classmethod
@@ -166,20 +178,57 @@ class Windows(Section):
 class Forecaster(Section):
     """Architecture and optimisation of the demand forecaster."""
 
+    planned: list[Literal["display", "mailer"]]  # plans that are known ahead; past ones are inputs in any case
+    inputs: list[Literal["orders", "price", "averages", "recency", "spread", "median", "promotions"]]  # besides sales
     units: Positive
     layers: Positive
     dense: Positive
-    embeddings: dict[str, Positive]
+    embeddings: dict[str, Positive]  # 0: not used
     dropout: Fraction
     epochs: Positive
+    epoch_windows: Positive  # of all ranks together; an epoch is a random part of more
+    least_steps: Positive  # of a training: a log with few series makes more epochs
     batch: Positive
     learning_rate: float = Field(gt=0)
     warmup: Fraction
     clip_norm: float = Field(gt=0)
     min_sale_periods: Positive
+    sparse_share: float = Field(gt=0, le=1)  # of the series with fewer than 5 periods with sales, seen in an epoch
+    recency_half_life: Annotated[float, Field(gt=0)] | None  # weeks; null: what is long ago counts like today
     tweedie_power: float = Field(gt=1, lt=2)
     mean_weight: float = Field(ge=0)
     seeds: Positive
+
+    @field_validator("embeddings", mode="before")
+    @classmethod
+    def _without_zeros(cls, given: object) -> object:
+        return {k: v for k, v in given.items() if v != 0} if isinstance(given, dict) else given
+
+
+class Searched(Section):
+    """Values of one key that a search tries: listed ones, or a range, of whole numbers where both ends are."""
+
+    choices: list[Any] | None = None
+    low: int | float | None = None
+    high: int | float | None = None
+    log: bool = False  # as many values in each decade
+
+    @model_validator(mode="after")
+    def _either(self) -> "Searched":
+        if (self.choices is None) == (self.low is None or self.high is None):
+            raise ValueError("write either choices: [...], or low and high")
+        if self.low is not None and self.high is not None and not self.low <= self.high:
+            raise ValueError("low must not exceed high")
+        return self
+
+
+class Tuning(Section):
+    """The search for a better section ``forecaster``, and the origins it and the ablation look at."""
+
+    origins: list[date]
+    trials: Positive
+    random_trials: Positive  # before the sampler learns from what was found
+    space: dict[str, Searched]  # key of the section forecaster → what is tried
 
 
 class Recommender(Section):
@@ -226,6 +275,16 @@ class Score(Section):
     on_sale_weeks: Positive
 
 
+class Totals(Section):
+    """Totals of series and their revenue."""
+
+    method: Literal["bottom_up", "wls"]
+    price_periods: Positive
+    price_half_life: float = Field(gt=0)  # periods
+    price_prior: float = Field(gt=0)  # pieces
+    promotion_prior: float = Field(gt=0)  # pieces
+
+
 class Evaluate(Section):
     """What published slices are compared with once the truth has arrived."""
 
@@ -233,6 +292,22 @@ class Evaluate(Section):
     season: Positive
     baselines: list[str]
     origins: list[date]
+    way: str | None  # which plans were known ahead, where several are compared: marks the models in ops/metrics
+
+
+class Rivals(Section):
+    """LightGBM on the forecaster's windows, trained by ``bench forecast`` to be compared with."""
+
+    objectives: list[Literal["l1", "tweedie", "quantile"]]  # none: no boosters
+    min_sale_periods: Positive  # from which a position is trained on
+    rounds: Positive
+    leaves: Annotated[int, Field(ge=2)]
+    learning_rate: float = Field(gt=0)
+    rows_in_leaf: Positive
+    feature_share: float = Field(gt=0, le=1)  # of every tree
+    row_share: float = Field(gt=0, le=1)
+    scale_power: Fraction  # a row counts by its scale to this power; 1 is the plain error in pieces
+    rows: Positive  # at most so many, by a share of the series
 
 
 class Report(Section):
@@ -257,8 +332,11 @@ class Settings(Section):
     demand: Demand
     windows: Windows
     forecaster: Forecaster
+    tuning: Tuning
     recommender: Recommender
     train: Train
     score: Score
+    totals: Totals
     evaluate: Evaluate
+    rivals: Rivals
     report: Report

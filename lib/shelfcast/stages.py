@@ -1,6 +1,8 @@
 """The steps as data: what each runs, reads and depends on. The pipeline puts them in order."""
 
+import ast
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -19,8 +21,8 @@ class Stage:
     Attributes:
         name: in the ledger and on the command line.
         runs: ``module:function``, imported when it runs: a run that skips everything loads next to nothing.
-        rooms: folders whose code decides the result.
-        sections: parts of the configuration that decide the result.
+        rooms: folders whose code decides the result, as far as the step imports it.
+        sections: parts of the configuration that decide the result; dots lead to single keys.
         reads: tables whose contents decide the result; their slices after as_of do not.
         ahead: whether slices over the horizon after as_of count as well (evaluation looks at what then happened).
         model: the kind of model it uses.
@@ -38,6 +40,11 @@ class Stage:
         module, name = self.runs.split(":")
         found: Run = getattr(import_module(module), name)
         return found
+
+    def code(self) -> list[str]:
+        """Hash per room of the code that decides the result."""
+        module = self.runs.split(":", maxsplit=1)[0]
+        return [code_id(room, module) for room in self.rooms]
 
 
 INGEST = Stage(
@@ -60,6 +67,13 @@ TRAIN_FORECASTER = Stage(
     ("forecaster", "windows", "train", "seed"),
     ("gold/windows", "gold/series"),
 )
+TRAIN_BOOSTING = Stage(
+    "train boosting",
+    "shelfcast.train.boosting:run",
+    ("train", "models"),
+    ("rivals", "windows", "forecaster.planned", "seed"),
+    ("gold/windows",),
+)
 TRAIN_RECOMMENDER = Stage(
     "train recommender",
     "shelfcast.train.recommender:run",
@@ -72,8 +86,15 @@ SCORE_FORECASTS = Stage(
     "shelfcast.score.forecasts:run",
     ("score", "models"),
     ("score", "windows", "demand"),
-    ("gold/windows", "gold/series"),
+    ("gold/windows", "gold/series", "gold/launches"),
     model="forecaster",
+)
+SCORE_TOTALS = Stage(
+    "score totals",
+    "shelfcast.score.totals:run",
+    ("score", "models"),
+    ("totals", "windows", "demand.grains", "forecaster.planned"),
+    ("gold/forecasts", "gold/windows", "gold/demand"),
 )
 SCORE_RECOMMENDATIONS = Stage(
     "score recommendations",
@@ -88,27 +109,68 @@ EVALUATE = Stage(
     "shelfcast.evaluate.run:run",
     ("evaluate", "models"),
     ("evaluate", "windows", "demand", "score", "seed"),
-    ("gold/forecasts", "gold/recommendations", "gold/windows", "silver/events"),
+    ("gold/forecasts", "gold/totals", "gold/recommendations", "gold/windows", "silver/events"),
     ahead=True,
+    model="boosting",
 )
 REPORT = Stage(
     "report",
     "shelfcast.report.run:run",
     ("report",),
     ("report", "windows", "recommender"),
-    ("gold/forecasts", "gold/recommendations", "ops/metrics", "silver/events"),
+    ("gold/forecasts", "gold/totals", "gold/recommendations", "ops/metrics", "silver/events"),
     ahead=True,
 )
 
 TRAINS = {"forecaster": TRAIN_FORECASTER, "recommender": TRAIN_RECOMMENDER}
-SCORES = (SCORE_FORECASTS, SCORE_RECOMMENDATIONS)
+RIVALS = {"boosting": TRAIN_BOOSTING}
+SCORES = (SCORE_FORECASTS, SCORE_TOTALS, SCORE_RECOMMENDATIONS)
+
+_HERE = Path(__file__).parent
+_ENTRY = re.compile(r"shelfcast(\.\w+)+:\w+")  # a module that other processes are told to run
 
 
 @cache
-def code_id(room: str) -> str:
-    """Hash of a room's source files."""
+def code_id(room: str, module: str) -> str:
+    """Hash of the room's files that a module leads to by imports; all of them for a module outside shelfcast."""
+    reached = _reached(module)
     digest = hashlib.sha256()
-    for path in sorted((Path(__file__).parent / room).rglob("*")):
-        if path.suffix in {".py", ".j2", ".css", ".js"}:
+    for path in sorted((_HERE / room).rglob("*")):
+        wanted = path.suffix in {".j2", ".css", ".js"} or (path.suffix == ".py" and (path in reached or not reached))
+        if wanted:
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+@cache
+def _reached(module: str) -> frozenset[Path]:
+    """Source files of a shelfcast module and of all that it imports, anywhere in its code."""
+    found: set[Path] = set()
+    waiting = [path for path in (_source(module),) if path is not None]
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.add(path)
+            waiting += _imported(path)
+    return frozenset(found)
+
+
+@cache
+def _imported(path: Path) -> tuple[Path, ...]:
+    names: list[str] = []
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _ENTRY.fullmatch(node.value):
+            names.append(node.value.split(":")[0])
+    return tuple(source for name in names if (source := _source(name)) is not None)
+
+
+def _source(module: str) -> Path | None:
+    """The file of a module of shelfcast; None for anything else."""
+    first, *rest = module.split(".")
+    path = _HERE.joinpath(*rest)
+    files = (path.with_suffix(".py"), path / "__init__.py")
+    return next((file for file in files if file.is_file()), None) if first == "shelfcast" and rest else None

@@ -24,6 +24,7 @@ class Terminal:
         if not self.console.is_terminal:
             self._line(f"{title}: started")
             return lambda text: self._line(f"{title}: {text}")
+        self.stop()
         self._status = self.console.status(f"[bold]{title}[/]")
         self._status.start()
 

@@ -15,6 +15,7 @@ from shelfcast.lake.snapshot import Snapshot
 from shelfcast.lake.step import Step
 from shelfcast.lake.tables import contract
 from shelfcast.settings import Settings
+from shelfcast.train import boosting
 
 AS_OF = date(2024, 3, 3)
 CONTEXT, HORIZON = 30, 2
@@ -29,6 +30,7 @@ def small(configured: Callable[..., Settings]) -> Settings:
     return configured(
         f"windows.context={CONTEXT}", f"windows.horizon={HORIZON}", "windows.stride=10", "evaluate.min_sale_weeks=4",
         "evaluate.baselines=[naive, seasonal_naive, moving_median_8, imapa]", "evaluate.season=52",
+        "rivals.rounds=3", "rivals.rows_in_leaf=2", "rivals.min_sale_periods=2",
     )  # fmt: skip
 
 
@@ -75,12 +77,12 @@ def write_log(step: Step, rows: list[dict[str, Any]]) -> None:
 def write_gold(step: Step) -> None:
     ahead = {n: [0.0] * (CONTEXT + HORIZON) for n in (
         "display", "display_main", "mailer", "mailer_main", "holiday", "month_start", "year_phase")}  # fmt: skip
-    past = {n: [0.0] * CONTEXT for n in ("orders", "price", "discount")}
+    past = {n: [0.0] * CONTEXT for n in ("orders", "price", "discount")} | {"available": [1.0] * CONTEXT}
     windows, lives = [], []
     for product, history in HISTORIES.items():
         padded = [0.0] * (CONTEXT - len(history)) + history
         windows.append({**series(product), "cutoff": AS_OF, "bucket": 1, "age": len(history), "length": len(history),
-                        "units": padded, **past, **ahead})  # fmt: skip
+                        "listed": HORIZON, "units": padded, **past, **ahead})  # fmt: skip
         sold = sum(units > 0 for units in history)
         lives.append({**series(product), "as_of": AS_OF, "first_sale": AS_OF, "last_sale": AS_OF, "sale_periods": sold,
                       "units": sum(history), "status": "active"})  # fmt: skip
@@ -144,3 +146,35 @@ def test_a_lake_without_scores_or_with_missing_windows_is_refused(step: StepMake
     step().replace("gold/series", lives.localCheckpoint())
     with pytest.raises(ReconciliationError, match=r"0 of the 2 active week\.product series"):
         run(step(as_of=AS_OF, settings=small))
+
+
+def test_boosters_of_the_same_windows_are_measured_beside_and_a_way_of_knowing_plans_leaves_the_others_alone(
+    step: StepMaker, small: Settings
+) -> None:
+    given = step(as_of=AS_OF, settings=small)
+    write_gold(given)
+    write_log(given, events(14))
+    trained = boosting.run(step(as_of=AS_OF, settings=small))
+    models = {"boosting": trained.counts["folder"]}
+    assert boosting.run(step(as_of=AS_OF, settings=small)).counts == trained.counts  # it is finished already
+    run(step(as_of=AS_OF, settings=small, models=models))
+    found = metrics(given)
+    rivals = {model for model, metric, _ in found if metric == "wape" and model.startswith("lightgbm")}
+    assert rivals == {f"lightgbm_{name}{ending}" for name in ("l1", "tweedie") for ending in ("", "_rounded")}
+    for name in ("lightgbm_l1", "lightgbm_tweedie"):
+        assert 0 < found[name, "wape", "all"] < 1.5
+        assert found[name, "rmsse", "all"] > 0
+    assert found["lightgbm_quantile", "pinball", "all"] > 0
+    low, high = (found["forecaster", f"lightgbm_wape_interval_{end}", "all"] for end in ("low", "high"))
+    assert low <= found["forecaster", "lightgbm_wape_difference", "all"] <= high
+    # fast steps by 2 pieces from week to week, and the mean missed it by 2 and 0; slow by 2, 2, 0 and missed by 0 and 2
+    fast, slow = (2 / 4) ** 0.5, (2 / (4 * 8 / 11)) ** 0.5
+    assert found["forecaster", "rmsse", "all"] == pytest.approx((fast + slow) / 2)
+    assert found["forecaster", "rmsse_weighted", "all"] == pytest.approx((10 * fast + 2 * slow) / 12)
+
+    evaluate = small.evaluate.model_copy(update={"way": "none", "baselines": ["naive"]})
+    run(step(as_of=AS_OF, settings=small.model_copy(update={"evaluate": evaluate}), models=models))
+    both = metrics(given)
+    assert both.items() >= found.items()
+    assert both["naive[none]", "wape", "all"] == found["naive", "wape", "all"]
+    assert not any(model.startswith("imapa") and model.endswith("]") for model, _, _ in both)

@@ -81,6 +81,7 @@ def test_a_run_fills_gold_and_a_replay_changes_nothing_and_the_future_stays_unse
     world.put("silver/products", PRODUCTS)
     first = world.run()
     assert first.counts["missing"] == ["silver/stock"]
+    assert "gold/launches" not in first.contents  # six weeks are too short to have seen one
     assert first.counts["cutoffs"] == {"week.product": "2024-02-11", "week.product_store": "2024-02-11"}
     gold = {table: world.gold(table) for table in GOLD}
     weekly = [row for row in gold["gold/demand"] if row.grain == "week.product"]

@@ -77,18 +77,12 @@ def test_sales_after_the_cutoff_and_returns_beyond_sales_count_as_nothing(spark:
     assert found.collect()[0].units == [0.0] * 27 + [1.0, 0.0, 0.0]
 
 
-def test_plans_reach_into_the_horizon_and_only_those_in_use_show(
-    spark: SparkSession, short: Settings, configured: Any
-) -> None:
+def test_plans_reach_into_the_horizon(spark: SparkSession, short: Settings) -> None:
     covariates = [planned("a", 0), planned("a", -2), planned("a", -3), planned("other", 0)]
     found = built(spark, short, [known("a", week(0))], [sold("a", 0, 1.0)], covariates).collect()
     assert len(found) == 1
     assert found[0].mailer == [0.0] * 29 + [1.0, 0.0, 1.0]
     assert found[0].display_main == [0.0] * 29 + [0.25, 0.0, 0.25]
-    mailers = configured("windows.context=30", "windows.horizon=2", "windows.stride=20", "windows.planned=[mailer]")
-    found = built(spark, mailers, [known("a", week(0))], [sold("a", 0, 1.0)], covariates).collect()
-    assert found[0].mailer == [0.0] * 29 + [1.0, 0.0, 1.0]
-    assert found[0].display == found[0].display_main == [0.0] * 32
 
 
 def test_outliers_are_clipped_in_windows_and_counted(spark: SparkSession, configured: Any) -> None:

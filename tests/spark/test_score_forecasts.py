@@ -8,9 +8,12 @@ import pytest
 from pyspark.sql import functions as F
 
 from shelfcast.errors import ModelError, ReconciliationError
+from shelfcast.lake.snapshot import Snapshot
 from shelfcast.lake.tables import contract
 from shelfcast.models import folder, forecaster
+from shelfcast.models.calibration import Calibrations
 from shelfcast.models.trained_forecaster import TrainedForecaster
+from shelfcast.models.window_tensors import Inputs
 from shelfcast.score import forecasts
 
 CONTEXT, HORIZON = 30, 2
@@ -21,11 +24,14 @@ CUTOFF = date(2017, 11, 26)
 @pytest.fixture(scope="module")
 def model():
     """A small network with weights of its own."""
-    shape = forecaster.Shape(14, 6, HORIZON, {"brand": 2}, {"brand": 2}, units=4, layers=1, dense=4, dropout=0.0)
+    inputs = Inputs(groups=())
+    shape = forecaster.Shape(
+        len(inputs.history) + 1, 6, HORIZON, {"brand": 2}, {"brand": 2}, units=4, layers=1, dense=4, dropout=0.0
+    )
     network = forecaster.built(shape, seed=2)
     network.heads.kernel.assign(np.random.default_rng(2).normal(0, 0.3, network.heads.kernel.shape))
-    norm = {"mean": [0.0] * 13, "deviation": [1.0] * 13}
-    return TrainedForecaster([network], {"brand": ["x"]}, norm, False, 0.3, CONTEXT, HORIZON)
+    norm = {"mean": [0.0] * len(inputs.history), "deviation": [1.0] * len(inputs.history)}
+    return TrainedForecaster([network], {"brand": ["x"]}, norm, inputs, Calibrations(), 0.3, CONTEXT, HORIZON)
 
 
 @pytest.fixture
@@ -50,7 +56,7 @@ def scored(spark, step, configured, model, rows, tmp_path):
         windows = spark.createDataFrame(rows.to_pandas()[promised.names()], promised.schema())
         made.replace("gold/windows", windows, [CUTOFF])
         listed = [
-            ("week.product", f"p{n}", "*", AS_OF, CUTOFF, CUTOFF, 5, 9.0, "active", None, None, None, None)
+            ("week.product", f"p{n}", "*", AS_OF, CUTOFF, CUTOFF, 5, 9.0, "active", "running", *[None] * 7)
             for n in range(active)
         ]
         made.replace("gold/series", spark.createDataFrame(listed, contract("gold/series").schema()), [AS_OF])
@@ -70,6 +76,19 @@ def test_a_scored_batch_equals_the_model_called_directly(scored, model, rows):
     stored = np.array([[d["zero"], d["mean"], d["dispersion"]] for d in found["distribution"]])
     assert np.allclose(stored, np.stack(direct.distribution, -1).reshape(-1, 3), rtol=1e-5)
     assert set(found["model_version"]) == {"v1"}
+
+
+def test_what_drove_the_forecasts_is_stored_as_shares_that_add_up_to_one(scored, tmp_path):
+    made = scored()
+    forecasts.run(made)
+    found = Snapshot(str(tmp_path / "lake"), "ops/metrics").arrow().to_pylist()
+    of_all = {
+        row["segment"]: row["value"] for row in found if row["metric"] == "contribution" and "," not in row["segment"]
+    }
+    assert set(of_all) == {f"group={name}" for name in ("history", "price", "promotion", "calendar", "statics")}
+    assert sum(of_all.values()) == pytest.approx(1)
+    assert of_all["group=history"] > of_all["group=promotion"] == 0  # nothing was ever promoted
+    assert {row["model_version"] for row in found} == {"v1"}
 
 
 def test_targets_start_after_the_last_complete_week(scored):

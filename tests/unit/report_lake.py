@@ -88,7 +88,7 @@ def window(product_id: str, units: list[float], promoted: tuple[int, ...] = ()) 
     n = len(units)
     ahead = ("display_main", "mailer", "mailer_main", "holiday", "month_start", "year_phase")
     plain = {"cutoff": AS_OF, "bucket": 0, "age": n, "length": n, "units": units, "product_id": product_id}
-    back = {name: [0.0] * n for name in ("orders", "price", "discount")}
+    back = {name: [0.0] * n for name in ("orders", "price", "discount")} | {"available": [1.0] * n, "listed": 4}
     plans = {name: [0.0] * (n + 4) for name in ahead} | {"display": [float(i in promoted) for i in range(n + 4)]}
     return SERIES | plain | back | plans
 

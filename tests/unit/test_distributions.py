@@ -92,3 +92,52 @@ def test_the_sum_of_independent_poissons_is_nearly_poisson():
 def test_a_level_outside_the_unit_interval_is_refused(level):
     with pytest.raises(ValueError, match="level"):
         distributions.quantile(level, 0.1, 1.0, 1.0)
+
+
+@given(
+    st.lists(st.tuples(ZERO, st.floats(1e-8, 1e6), st.floats(1e-6, 50)), min_size=1, max_size=8),
+    st.lists(st.floats(0.001, 0.999), min_size=1, max_size=4),
+)
+def test_quantiles_are_exact_over_all_sizes_of_counts(parameters, levels):
+    zero, mean, dispersion = (np.array(values) for values in zip(*parameters, strict=True))
+    found = distributions.quantiles(levels, zero, mean, dispersion)
+    assert found.shape == (len(parameters), len(levels))
+    for place, level in enumerate(levels):
+        assert (distributions.cdf(found[:, place], zero, mean, dispersion) >= level).all()
+        assert (distributions.cdf(found[:, place] - 1, zero, mean, dispersion) < level).all()
+
+
+@pytest.mark.parametrize("copies", [1, 3000])
+def test_many_distributions_at_once_have_the_quantiles_of_scipy(copies):
+    generator = np.random.default_rng(7)
+    mean, dispersion = 10 ** generator.uniform(-2, 3, 40), 10 ** generator.uniform(-2, 1, 40)
+    together = distributions.quantiles((0.1, 0.5, 0.9), 0.0, np.tile(mean, copies), np.tile(dispersion, copies))
+    counts = stats.nbinom(1 / dispersion, 1 / (1 + dispersion * mean))
+    expected = np.stack([counts.ppf(level) for level in (0.1, 0.5, 0.9)], -1)
+    assert np.array_equal(together, np.tile(expected, (copies, 1)))
+
+
+def test_a_level_that_a_step_of_the_distribution_function_meets_is_decided_exactly():
+    # One success in two: P(Y <= y) = 1 - 2^-(y + 1), so the levels .5 and .75 are met by 0 and 1.
+    assert distributions.quantiles((0.5, 0.75), 0.0, 1.0, 1.0).tolist() == [0, 1]
+
+
+def test_a_distribution_without_counts_is_zero_at_every_level():
+    assert distributions.quantiles((0.1, 0.9), 1.0, 5.0, 1.0).tolist() == [0, 0]
+
+
+@given(ZERO, MEAN, DISPERSION)
+def test_the_probability_of_nothing_is_the_distribution_functions(zero, mean, dispersion):
+    expected = distributions.cdf(0, zero, mean, dispersion)
+    assert distributions.empty(zero, mean, dispersion) == pytest.approx(expected, abs=1e-12)
+
+
+@given(ZERO, st.floats(0.01, 100), st.floats(0.05, 5))
+def test_a_distribution_is_found_again_from_its_mean_variance_and_share_of_zeros(zero, mean, dispersion):
+    parameters = [np.array([value]) for value in (zero, mean, dispersion)]
+    found = distributions.matching(
+        distributions.expectation(*parameters), distributions.variance(*parameters), distributions.empty(*parameters)
+    )
+    assert distributions.expectation(*found) == pytest.approx(distributions.expectation(*parameters), rel=1e-6)
+    assert distributions.variance(*found) == pytest.approx(distributions.variance(*parameters), rel=1e-3)
+    assert distributions.empty(*found) == pytest.approx(distributions.empty(*parameters), abs=1e-4)

@@ -2,14 +2,24 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shelfcast.errors import ConfigError
 from shelfcast.evaluate import baselines
 from shelfcast.evaluate.traits import demand_class
 
-NAMES = ["naive", "seasonal_naive", "window_average_3", "moving_median_3", "ses", "croston_sba", "imapa"]
+NAMES = [
+    "naive",
+    "seasonal_naive",
+    "window_average_3",
+    "moving_median_3",
+    "ses",
+    "croston_sba",
+    "tsb",
+    "imapa",
+    "theta",
+]
 
 
 def block(*histories: list[float], context: int = 8) -> tuple[np.ndarray, np.ndarray]:
@@ -47,6 +57,17 @@ def test_exponential_smoothing_of_a_constant_is_the_constant_and_croston_takes_o
     assert first("croston_sba", [3.0] * 8) == pytest.approx(3 * 0.95)
 
 
+def test_theta_follows_a_trend_and_a_known_season_and_is_never_below_zero() -> None:
+    units, length = block([1.0, 2, 3, 4, 5, 6, 7, 8], [9.0, 7, 5, 4, 2, 1, 0, 0])
+    plain = baselines.forecast("theta", units, length, 4, 52)
+    assert 7.9 < plain[0, 0] < plain[0, 3]
+    assert (plain >= 0).all()
+    units, length = block([10.0, 20, 30, 10] * 10, context=40)
+    seasonal = baselines.forecast("theta", units, length, 4, 4)[0]
+    assert seasonal == pytest.approx([10, 20, 30, 10], abs=0.5)
+
+
+@settings(deadline=None)
 @given(st.lists(st.lists(st.integers(0, 50).map(float), min_size=1, max_size=8), min_size=1, max_size=4))
 def test_every_history_however_short_gets_finite_forecasts_that_do_not_depend_on_its_neighbours(
     histories: list[list[float]],

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from utilsforecast import losses
 
 from shelfcast.evaluate import bootstrap
-from shelfcast.evaluate.forecast_metrics import Figure, best_baseline, figures
-from shelfcast.evaluate.sums import CELL, cell_sums, measures
+from shelfcast.evaluate.forecast_metrics import Figure, best_baseline, figures, segments
+from shelfcast.evaluate.sums import CELL, cell_sums, measures, rival_quantiles
+from shelfcast.evaluate.traits import naive_square
 
 NAMES = ["naive", "window_average_8"]
 
@@ -110,12 +111,73 @@ def test_nothing_sold_gives_no_wape_and_no_error() -> None:
     assert value(found, "forecaster", "missing") == 1
 
 
-def test_the_bootstrap_interval_holds_the_difference_and_is_repeatable() -> None:
-    random = np.random.default_rng(5)
-    sold = random.poisson(5, 400).astype(float)
-    errors = pd.DataFrame({"y": sold, "ours": random.poisson(2, 400) * 1.0, "theirs": random.poisson(3, 400) * 1.0})
-    difference, low, high = bootstrap.interval(errors, seed=1) or (0, 0, 0)
-    assert difference == pytest.approx((errors["ours"].sum() - errors["theirs"].sum()) / sold.sum())
-    assert low < difference < high < 0
-    assert bootstrap.interval(errors, seed=1) == (difference, low, high)
-    assert bootstrap.interval(errors.assign(y=0.0), seed=1) is None
+def test_coverage_of_the_upper_quantile_is_the_share_of_transforms_up_to_nine_tenths() -> None:
+    found = figures(in_two_parts(rows(200, 6)), NAMES)
+    tenths = [value(found, "forecaster", "pit", f"tenth={tenth}") or 0 for tenth in range(1, 10)]
+    assert value(found, "forecaster", "coverage_q90") == pytest.approx(sum(tenths))
+    assert value(found, "forecaster", "coverage_q90", "decile=1") is not None
+
+
+def test_a_rival_that_forecasts_quantiles_is_measured_by_the_same_pinball_raw_and_rounded() -> None:
+    levels = {"lightgbm_q10": 0.1, "lightgbm_l1": 0.5, "lightgbm_q90": 0.9}
+    frame = rows(60, 7)
+    frame = frame.assign(lightgbm_q10=frame["q10"] + 0.3, lightgbm_l1=frame["q50"] + 0.3, lightgbm_q90=frame["q90"])
+    assert rival_quantiles(list(levels)) == levels
+    assert rival_quantiles(["lightgbm_l1"]) == {}
+    found = figures(cell_sums(frame, [*NAMES, "lightgbm_l1"], levels), [*NAMES, "lightgbm_l1"])
+    loss = sum(losses.quantile_loss(frame.assign(unique_id=1), {q: q}, level)[q].iloc[0] for q, level in levels.items())
+    expected = 2 * loss * len(frame) / 3 / frame["y"].sum()
+    assert value(found, "lightgbm_quantile", "pinball") == pytest.approx(expected)
+    ours = value(found, "forecaster", "pinball")
+    assert value(found, "lightgbm_quantile_rounded", "pinball") == pytest.approx(ours)
+
+
+@settings(max_examples=20)
+@given(st.lists(st.lists(st.integers(0, 9).map(float), min_size=2, max_size=8), min_size=1, max_size=4))
+def test_what_rmsse_divides_by_is_that_of_utilsforecast(histories: list[list[float]]) -> None:
+    units = np.zeros((len(histories), 8))
+    for row, history in zip(units, histories, strict=True):
+        row[8 - len(history) :] = history
+    scale = naive_square(units, np.array([len(history) for history in histories]))
+    for history, found in zip(histories, scale, strict=True):
+        train = pd.DataFrame({"unique_id": 1, "ds": range(len(history)), "y": history})
+        ahead = pd.DataFrame({"unique_id": [1], "ds": [99], "y": [3.0], "m": [1.0]})
+        if found > 0:
+            theirs = losses.rmsse(ahead, ["m"], seasonality=1, train_df=train)["m"].iloc[0]
+            assert theirs == pytest.approx(2 / found**0.5)
+
+
+def paired(seed: int) -> pd.DataFrame:
+    """400 series over two horizons; smooth ones are forecast better than by the rival, lumpy ones as well as by it."""
+    random = np.random.default_rng(seed)
+    frame = pd.DataFrame({"series": np.repeat(np.arange(400), 2), "horizon": np.tile([1, 2], 400)})
+    smooth = frame["series"] % 2 == 0
+    frame["demand_class"] = np.where(smooth, "smooth", "lumpy")
+    frame["decile"], frame["promoted"] = 1, False
+    frame["y"] = random.poisson(5, 800).astype(float)
+    frame["ours"] = random.poisson(2, 800).astype(float)
+    frame["theirs"] = frame["ours"].sample(frac=1, random_state=seed).to_numpy() + np.where(smooth, 1.0, 0.0)
+    return frame
+
+
+def test_the_bootstrap_interval_holds_the_difference_overall_and_by_segment_and_is_repeatable() -> None:
+    frame = paired(5)
+    found = {segment: values for segment, _, values in bootstrap.intervals(frame, ["theirs"], seed=1)}
+    for segment, rows_of in segments(frame):
+        part = frame[rows_of]
+        difference, low, high = found[segment]
+        assert difference == pytest.approx((part["ours"] - part["theirs"]).sum() / part["y"].sum())
+        assert low < difference < high
+    assert found["class=smooth"][2] < 0
+    assert found["class=lumpy"][1] < 0 < found["class=lumpy"][2]
+    again = {segment: values for segment, _, values in bootstrap.intervals(frame, ["theirs"], seed=1)}
+    assert again == found
+    assert list(bootstrap.intervals(frame.assign(y=0.0), ["theirs"], seed=1)) == []
+
+
+def test_the_bootstrap_draws_whole_series() -> None:
+    """Doubling every row of a series must not make the interval narrower."""
+    frame = paired(6)
+    twice = pd.concat([frame, frame])
+    once, doubled = (next(iter(bootstrap.intervals(f, ["theirs"], seed=1)))[2] for f in (frame, twice))
+    assert doubled == pytest.approx(once)

@@ -18,11 +18,12 @@ PLAN = pa.list_(
         ]
     )
 )
+OUT = pa.list_(pa.struct([("position", pa.int32()), ("out", pa.float32())]))
 
 
 def batch(rows: list[dict[str, object]]) -> pa.RecordBatch:
-    schema = pa.schema([("product_id", pa.string()), ("age", pa.int32()), ("sale", SALE), ("plan", PLAN)])
-    return pa.RecordBatch.from_pylist(rows, schema=schema)
+    names = {"product_id": pa.string(), "age": pa.int32(), "sale": SALE, "plan": PLAN, "out": OUT}
+    return pa.RecordBatch.from_pylist([{"out": [], **row} for row in rows], schema=pa.schema(names))
 
 
 def sale(position: int, units: float) -> dict[str, object]:

@@ -93,6 +93,18 @@ def test_metrics_of_an_as_of_are_replaced_together(ledger):
     assert Snapshot(ledger.lake, "ops/metrics").arrow().to_pylist() == [row | {"value": 0.5}]
 
 
+def test_what_drove_forecasts_and_how_good_they_were_are_replaced_apart(ledger):
+    row = {"as_of": SUNDAY, "model": "forecaster", "model_version": "v", "metric": "wape", "segment": "all",
+           "value": 0.6, "baseline": "naive", "run_id": "r1"}  # fmt: skip
+    share = row | {"metric": "contribution", "segment": "group=price", "baseline": None}
+    ledger.replace_contributions(SUNDAY, [share])
+    ledger.replace_metrics(SUNDAY, [row])
+    ledger.replace_contributions(SUNDAY, [share | {"value": 0.1}])
+    ledger.replace_metrics(SUNDAY, [row | {"value": 0.5}])
+    found = {r["metric"]: r["value"] for r in Snapshot(ledger.lake, "ops/metrics").arrow().to_pylist()}
+    assert found == {"contribution": 0.1, "wape": 0.5}
+
+
 def test_a_missing_table_is_named(ledger):
     with pytest.raises(TableMissing, match="gold/demand"):
         Snapshot(ledger.lake, "gold/demand")

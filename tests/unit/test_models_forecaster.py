@@ -9,13 +9,15 @@ from scipy import stats
 
 from shelfcast.errors import ModelError
 from shelfcast.models import folder, forecaster, trained_forecaster
+from shelfcast.models.calibration import Calibrations
 from shelfcast.models.trained_forecaster import TrainedForecaster
+from shelfcast.models.window_tensors import Inputs
 
 CONTEXT, HORIZON = 20, 3
 VOCABULARIES = {"department": ["a", "x"], "brand": ["x"]}
 PLANNED = 6
 SHAPE = forecaster.Shape(
-    inputs=14,
+    inputs=len(Inputs(groups=("orders", "price")).history) + 1,
     planned=PLANNED,
     horizon=HORIZON,
     vocabularies={"department": 3, "brand": 2},
@@ -25,7 +27,8 @@ SHAPE = forecaster.Shape(
     dense=6,
     dropout=0.0,
 )
-NORM = {"mean": [0.1] * 13, "deviation": [2.0] * 13}
+INPUTS = Inputs(groups=("orders", "price"))
+NORM = {"mean": [0.1] * len(INPUTS.history), "deviation": [2.0] * len(INPUTS.history)}
 
 
 def network(seed=1):
@@ -37,7 +40,9 @@ def network(seed=1):
 
 
 def model(members=1):
-    return TrainedForecaster([network(n) for n in range(members)], VOCABULARIES, NORM, False, 0.2, CONTEXT, HORIZON)
+    return TrainedForecaster(
+        [network(n) for n in range(members)], VOCABULARIES, NORM, INPUTS, Calibrations(), 0.2, CONTEXT, HORIZON
+    )
 
 
 def inputs(rows=3, steps=8, seed=0):
@@ -49,8 +54,8 @@ def inputs(rows=3, steps=8, seed=0):
 
 def test_an_untrained_network_forecasts_the_scale():
     raw = forecaster.built(SHAPE, 1)(inputs())
-    _, mean, _, tweedie = forecaster.parameters(raw, np.full((3, 8), 2.5, np.float32))
-    assert np.allclose(mean, 2.5)
+    logit, mean, _, tweedie = forecaster.parameters(raw, np.full((3, 8), 2.5, np.float32))
+    assert np.allclose(mean / (1 + np.exp(logit)), 2.5)
     assert np.allclose(tweedie, 2.5)
 
 
@@ -151,8 +156,10 @@ def test_a_loaded_folder_forecasts_as_the_model_that_was_stored(window_table, tm
 def test_members_are_averaged_in_their_raw_heads(window_table):
     rows = window_table(np.random.default_rng(4).poisson(2, (2, CONTEXT)))
     both = model(members=2)
-    single = [replace(both, networks=[member]).forecast(rows).mean[:, 0] for member in both.networks]
-    assert np.allclose(both.forecast(rows).mean[:, 0], np.sqrt(single[0] * single[1]), rtol=1e-5)
+    single = [replace(both, networks=[member]).forecast(rows).distribution for member in both.networks]
+    found = both.forecast(rows).distribution
+    assert np.allclose(found.mean[:, 0], np.sqrt(single[0].mean * single[1].mean)[:, 0], rtol=1e-5)
+    assert np.allclose(found.dispersion[:, 0], np.sqrt(single[0].dispersion * single[1].dispersion)[:, 0], rtol=1e-5)
 
 
 def test_windows_of_another_shape_are_refused(window_table):

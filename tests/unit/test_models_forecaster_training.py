@@ -39,7 +39,16 @@ def planted_lake(path, window_table):
 
 
 def payload(lake, **hyper):
-    small = {"units": 4, "layers": 1, "dense": 6, "epochs": 2, "batch": 16, "dropout": 0.1, "seeds": 2} | hyper
+    small = {
+        "units": 4,
+        "layers": 1,
+        "dense": 6,
+        "epochs": 2,
+        "batch": 16,
+        "dropout": 0.1,
+        "seeds": 2,
+        "least_steps": 1,
+    } | hyper
     settings = load().settings.forecaster.model_copy(update=small)
     return {
         "lake": lake,
@@ -71,6 +80,18 @@ def test_members_are_trained_from_different_seeds(trained):
     assert not np.allclose(found["0/0"], found["1/0"])
 
 
+def test_a_training_with_the_same_seed_gives_the_same_metrics_and_says_what_it_was_made_of(trained, lake):
+    made_of = {"code": {"train": "c1"}, "data": {"gold/windows": {CUTOFF.isoformat(): "d1"}}}
+    again = work(payload(lake) | {"made_of": made_of}, Collective())
+    assert again["losses"] == pytest.approx(np.asarray(trained[1]["losses"]), rel=1e-4)
+    for name in ("nll", "wape", "bias"):
+        assert again["earlier_origin"][name] == pytest.approx(trained[1]["earlier_origin"][name], rel=1e-4), name
+    stored = folder.decode_json(folder.load(folder.model_uri(lake, "forecaster", "v"))["versions.json"])
+    assert stored["packages"]["numpy"] == np.__version__
+    assert {"keras", "tensorflow-cpu", "horovod"} <= set(stored["packages"])
+    assert {name: stored[name] for name in made_of} == made_of
+
+
 def test_a_killed_training_resumes_and_ends_with_the_same_weights(trained, lake, tmp_path):
     class Killed(Exception):
         pass
@@ -95,7 +116,7 @@ def test_a_log_too_short_for_targets_still_gives_the_window_average(tmp_path, wi
     units[:, -1] = [2, 4, 8]
     write_deltalake(str(tmp_path / "gold/windows"), window_table(units, length=[1] * 3), partition_by=["cutoff"])
     told = []
-    metrics = work(payload(str(tmp_path)), Collective(say=told.append))
+    metrics = work(payload(str(tmp_path), min_sale_periods=5), Collective(say=told.append))
     assert metrics["windows"] == 0
     assert "short" in told[0]
     model = trained_forecaster.load(folder.model_uri(str(tmp_path), "forecaster", "v"))

@@ -121,8 +121,8 @@ def test_a_failed_step_is_written_down_and_not_taken_for_done(lake):
     assert not make(lake).run(stage(), AS_OF).skipped
 
 
-def test_scoring_publishes_both_tables_by_one_commit_and_only_when_both_succeed(lake, monkeypatch):
-    for table in ("gold/forecasts", "gold/recommendations"):
+def test_scoring_publishes_its_tables_by_one_commit_and_only_when_all_succeed(lake, monkeypatch):
+    for table in ("gold/forecasts", "gold/totals", "gold/recommendations"):
         write_deltalake(f"{lake}/{table}", arrow_schema(contract(table)).empty_table(), partition_by=["as_of"])
     scores = (stage(name="score forecasts"), stage(fails, name="score recommendations"))
     monkeypatch.setattr(pipeline_module, "SCORES", scores)
@@ -132,4 +132,4 @@ def test_scoring_publishes_both_tables_by_one_commit_and_only_when_both_succeed(
     monkeypatch.setattr(pipeline_module, "SCORES", (scores[0], stage(name="score recommendations")))
     done = make(lake).score(AS_OF)
     assert [one.skipped for one in done] == [True, False]
-    assert Ledger(lake).published(AS_OF) == {"gold/forecasts": 0, "gold/recommendations": 0}
+    assert Ledger(lake).published(AS_OF) == {"gold/forecasts": 0, "gold/totals": 0, "gold/recommendations": 0}

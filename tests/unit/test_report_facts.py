@@ -5,6 +5,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pyarrow.compute as pc
+import pytest
 from report_lake import (
     AS_OF,
     TARGETS,
@@ -186,3 +187,19 @@ def test_daily_grains_speak_of_days(tmp_path: Path) -> None:
     assert found.total.truth == [1.0, 1.0, None, None]
     assert [(one.store_id, one.truth[:2]) for one in found.worst] == [("7", [1.0, 0.0])]
     assert settings(tmp_path).demand.grains == ["week.product"]
+
+
+def test_ways_of_knowing_plans_are_kept_apart_from_the_runs_own_figures(tmp_path: Path) -> None:
+    own = [metric("forecaster", "wape", 0.6, baseline="ses"), metric("ses", "wape", 0.8),
+           metric("lightgbm_l1_rounded", "wape", 0.61)]  # fmt: skip
+    marked = [{**row, "model": row["model"] + "[mailer]", "value": row["value"] + 0.02,
+               "baseline": "ses[mailer]" if row["baseline"] else None} for row in own]  # fmt: skip
+    Ledger(str(tmp_path)).replace_metrics(AS_OF, own)
+    Ledger(str(tmp_path)).replace_metrics(AS_OF, marked, "mailer")
+    Ledger(str(tmp_path)).replace_metrics(AS_OF, own)  # an evaluation of the run's own leaves the others
+    found = metrics(Reader(str(tmp_path), {}), AS_OF)
+    assert [score.model for score in found.ranked("wape", "forecaster")] == ["forecaster", "lightgbm_l1_rounded", "ses"]
+    assert found.best_of("wape", "forecaster", boosted=False).model == "ses"
+    assert found.best_of("wape", "forecaster", boosted=True).value == 0.61
+    assert found.ways["mailer"].value("forecaster", "wape") == pytest.approx(0.62)
+    assert found.ways["mailer"].best["wape", "all"] == "ses"

@@ -200,3 +200,14 @@ def test_numbers_read_as_a_person_writes_them() -> None:
     assert (decimal(None), decimal(0.5)) == ("–", "0.500")
     assert signed_percent(-0.125) == "−12.5%"
     assert [duration(s) for s in (None, 1.25, 42.0, 125.0)] == ["–", "1.2 s", "42 s", "2 min 05 s"]
+
+
+def test_what_drove_the_forecasts_is_drawn_with_the_largest_share_on_top(full: Path) -> None:
+    assert "What drove the forecasts" not in Page(render(facts(full))).text
+    for group, share in (("history", 0.3), ("promotion", 0.6), ("price", 0.1)):
+        put(full, "ops/metrics", metric("forecaster", "contribution", share, f"group={group}"))
+    page = Page(render(facts(full)))
+    assert "What drove the forecasts" in page.text
+    (figure,) = [json.loads(text) for kind, text in page.scripts if '"y":["price","history","promotion"]' in text]
+    assert figure["data"][0]["x"] == [0.1, 0.3, 0.6]  # drawn from below
+    assert figure["data"][0]["name"] == "all series"

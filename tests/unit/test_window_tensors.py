@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from shelfcast.errors import ContractError
 from shelfcast.models import window_tensors
-from shelfcast.models.window_tensors import SCALE_PERIODS
+from shelfcast.models.window_tensors import SCALE_PERIODS, Inputs
 
 CONTEXT, HORIZON = 20, 3
+INPUTS = Inputs()
 
 
 @pytest.fixture(scope="session")
@@ -68,6 +69,64 @@ def test_a_cut_short_history_counts_once_its_scale_is_whole(read):
     assert weights[SCALE_PERIODS - 1].all()
 
 
+def test_plans_that_are_not_known_ahead_are_hidden_in_the_future_only(read):
+    plan = [np.ones(CONTEXT + HORIZON, np.float32)]
+    windows = read(np.ones((1, CONTEXT)), display=plan, mailer=plan)
+    inputs = Inputs(groups=(), planned=("mailer",))
+    norm = {"mean": [0.0] * len(inputs.history), "deviation": [1.0] * len(inputs.history)}
+    given = window_tensors.tensors(windows, norm, inputs)
+    display, mailer = (inputs.future.index(name) for name in ("display", "mailer"))
+    assert not given.planned[..., display].any()
+    assert given.planned[..., mailer].all()
+    assert given.history[..., inputs.history.index("display")].all()
+    assert windows.planned[..., display].all()  # what was read is left as it was
+
+
+def test_a_group_that_is_switched_off_leaves_the_other_channels_as_they_are(read):
+    windows = read(np.random.default_rng(3).poisson(2, (4, CONTEXT)))
+    every, _, _ = window_tensors.raw_inputs(windows, INPUTS)
+    fewer = Inputs(groups=("spread", "orders"))
+    some, _, _ = window_tensors.raw_inputs(windows, fewer)
+    assert "discount" not in fewer.history
+    for place, name in enumerate(fewer.history):
+        assert np.array_equal(some[..., place], every[..., INPUTS.history.index(name)])
+
+
+def test_channels_are_what_their_names_say(read):
+    units = np.concatenate([np.zeros((1, CONTEXT - 12)), [[2, 4, 0, 2, 0, 0, 6, 0, 1, 0, 0, 3]]], 1)
+    promoted = np.zeros((1, CONTEXT + HORIZON), np.float32)
+    promoted[0, CONTEXT - 6] = 0.5
+    windows = read(units, length=[12], age=[12], mailer=[promoted[0]])
+    found, scale, _ = window_tensors.raw_inputs(windows, INPUTS)
+    last = dict(zip(INPUTS.history, found[0, -1], strict=True))
+    sold, s = units[0, -12:], float(scale[0, -1])
+    assert s == pytest.approx(sold.mean() + 0.1)
+    assert last["log_units"] == pytest.approx(np.log1p(3))
+    assert last["log_average_4"] == pytest.approx(np.log((sold[-4:].mean() + 0.1) / s), rel=1e-5)
+    assert last["log_median_8"] == pytest.approx(np.log((np.median(sold[-8:]) + 0.1) / s), rel=1e-5)
+    assert last["log_spread"] == pytest.approx(np.log(sold.std() / s + 0.05), rel=1e-4)
+    assert last["sold_share"] == pytest.approx((sold > 0).mean())
+    assert last["log_silence"] == 0
+    assert found[0, -2, INPUTS.history.index("log_silence")] == pytest.approx(np.log(3))
+    assert last["promoted_share"] == pytest.approx(1 / 12)
+    assert last["mailer_level"] == pytest.approx(0.5 / 12)
+    at_promotion = float(scale[0, CONTEXT - 6])
+    assert last["log_promoted_lift"] == pytest.approx(np.log((6 + s) / (at_promotion + s)), rel=1e-4)
+
+
+def test_a_period_out_of_stock_is_no_target_and_not_read_as_silence(read):
+    units = np.full((1, CONTEXT), 5.0)
+    units[0, -3] = 0
+    available = np.ones(CONTEXT, np.float32)
+    available[-3] = 0
+    windows = read(units, available=[available])
+    assert window_tensors.scale(windows)[0, -1] == pytest.approx(5.1)
+    weights = window_tensors.weights(windows, 1)[0]
+    assert weights[-4].tolist() == [0] + [1] * min(2, HORIZON - 1) + [0] * max(0, HORIZON - 3)
+    plain = window_tensors.weights(read(units), 1)[0]
+    assert plain[-4, 0] == 1
+
+
 @settings(deadline=None, max_examples=40)
 @given(st.integers(1, CONTEXT - 2), st.integers(0, 50), st.integers(1, CONTEXT))
 def test_inputs_at_a_position_do_not_know_what_follows(read, position, later, length):
@@ -77,16 +136,16 @@ def test_inputs_at_a_position_do_not_know_what_follows(read, position, later, le
     changed = units.copy()
     changed[0, position + 1 :] = later
     before, after = read(units, length=[length]), read(changed, length=[length])
-    norm = {"mean": [0.0] * len(window_tensors.INPUTS), "deviation": [1.0] * len(window_tensors.INPUTS)}
-    one, other = window_tensors.tensors(before, norm), window_tensors.tensors(after, norm)
+    norm = {"mean": [0.0] * len(INPUTS.history), "deviation": [1.0] * len(INPUTS.history)}
+    one, other = window_tensors.tensors(before, norm, INPUTS), window_tensors.tensors(after, norm, INPUTS)
     for left, right in ((one.history, other.history), (one.scale, other.scale)):
         assert np.array_equal(left[:, : position + 1], right[:, : position + 1])
 
 
 def test_the_padding_is_zero_in_every_channel(read):
     windows = read(np.ones((1, CONTEXT)) * (np.arange(CONTEXT) >= 15), length=[5])
-    norm = window_tensors.normalisation(window_tensors.moments(windows))
-    given = window_tensors.tensors(windows, norm)
+    norm = window_tensors.normalisation(window_tensors.moments(windows, INPUTS))
+    given = window_tensors.tensors(windows, norm, INPUTS)
     assert not given.history[0, :15].any()
     assert given.history[0, 15:, -1].tolist() == [1] * 5
 
@@ -94,8 +153,8 @@ def test_the_padding_is_zero_in_every_channel(read):
 def test_normalisation_adds_up_over_shares(read):
     generator = np.random.default_rng(1)
     units = generator.poisson(3, (6, CONTEXT))
-    whole = window_tensors.moments(read(units))
-    parts = window_tensors.moments(read(units[:2])) + window_tensors.moments(read(units[2:]))
+    whole = window_tensors.moments(read(units), INPUTS)
+    parts = window_tensors.moments(read(units[:2]), INPUTS) + window_tensors.moments(read(units[2:]), INPUTS)
     assert parts == pytest.approx(whole)
     assert min(window_tensors.normalisation(whole)["deviation"]) > 0
 

@@ -17,7 +17,14 @@ from shelfcast.errors import ConfigError
 Floats = npt.NDArray[np.float64]
 
 _WINDOWED = re.compile(r"(window_average|moving_median)_([1-9][0-9]*)")
-_SMOOTHED = {"ses": "SimpleExponentialSmoothingOptimized", "croston_sba": "CrostonSBA", "imapa": "IMAPA"}
+_SMOOTHED: dict[str, tuple[str, dict[str, float]]] = {
+    "ses": ("SimpleExponentialSmoothingOptimized", {}),
+    "croston_sba": ("CrostonSBA", {}),
+    "tsb": ("TSB", {"alpha_d": 0.1, "alpha_p": 0.2}),  # of five pairs the most accurate on early Complete Journey weeks
+    "imapa": ("IMAPA", {}),
+    "theta": ("DynamicOptimizedTheta", {}),
+}
+_LEAST_OF_THETA = 4  # periods; shorter histories have no trend to speak of
 _PLAIN = ("naive", "seasonal_naive")
 ROUNDED = "_rounded"
 
@@ -65,6 +72,8 @@ def forecast(name: str, units: Floats, length: npt.NDArray[np.int64], horizon: i
         last = _last(units, real, int(windowed[2]))
         statistic = np.nanmean if windowed[1] == "window_average" else np.nanmedian
         return _level(statistic(last, axis=1), horizon)
+    if name == "theta":
+        return _theta(units, real, horizon, season)
     smooth = _smoother(name)
     return np.stack([smooth(row[-n:], horizon) for row, n in zip(units, real, strict=True)])
 
@@ -90,10 +99,22 @@ def _seasonal(units: Floats, length: npt.NDArray[np.int64], horizon: int, season
     return forecasts
 
 
+def _theta(units: Floats, length: npt.NDArray[np.int64], horizon: int, season: int) -> Floats:
+    """Dynamic optimised Theta, seasonal where two seasons are known, not below 0."""
+    forecasts = _level(units[:, -1], horizon)
+    for row in np.flatnonzero((length >= _LEAST_OF_THETA) & (units.min(axis=1) < units.max(axis=1))):
+        history = units[row, -length[row] :]
+        seasonal = season if len(history) >= 2 * season else 1
+        found = _smoother("theta", seasonal)(history, horizon)
+        forecasts[row] = np.where(np.isfinite(found), np.maximum(found, 0), forecasts[row])
+    return forecasts
+
+
 @cache
-def _smoother(name: str) -> Callable[[Floats, int], Floats]:
+def _smoother(name: str, season: int | None = None) -> Callable[[Floats, int], Floats]:
     # Importing statsforecast takes seconds: only workers that forecast pay for it, once.
     from statsforecast import models
 
-    model: Any = getattr(models, _SMOOTHED[name])()
+    kind, given = _SMOOTHED[name]
+    model: Any = getattr(models, kind)(**given, **({} if season is None else {"season_length": season}))
     return lambda history, horizon: np.asarray(model.forecast(y=np.ascontiguousarray(history), h=horizon)["mean"])

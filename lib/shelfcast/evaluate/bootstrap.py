@@ -1,63 +1,95 @@
-"""How sure a difference in WAPE is: a paired bootstrap over series."""
+"""How sure a difference in WAPE is: a paired bootstrap over series, overall and by segment."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from shelfcast.evaluate.baselines import ROUNDED
-from shelfcast.evaluate.compared import SERIES
+from shelfcast.evaluate.compared import CELL, SERIES
+from shelfcast.evaluate.forecast_metrics import segments
+from shelfcast.evaluate.sums import forecast_of
 
 SAMPLE = 20_000
 RESAMPLES = 1_000
+_CHUNK = 50
+_PARTS = 2**20
+
+Interval = tuple[float, float, float]
 
 
-def series_errors(rows: DataFrame, baseline: str, seed: int) -> DataFrame:
-    """Absolute errors per series of the model's median and of one baseline, for at most ``SAMPLE`` series.
+def errors(rows: DataFrame, rivals: Sequence[str], series: int, seed: int) -> DataFrame:
+    """What the bootstrap needs of about ``SAMPLE`` series at most, drawn by a hash of their key.
 
     Args:
         rows: ``compared.compared``.
-        baseline: its name, perhaps with the suffix of a rounded one.
-        seed: chooses the series, by a hash of their key.
+        rivals: names of point forecasts, as in ``sums.points``.
+        series: how many there are.
+        seed: chooses the series.
 
     Returns:
-        y, ours, theirs: sums over the horizons.
+        a row per series and horizon: series (a number), CELL, y, ours and a column per rival: absolute errors.
     """
-    rival = F.rint(baseline.removesuffix(ROUNDED)) if baseline.endswith(ROUNDED) else F.col(baseline)
-    return (
-        rows.groupBy(*SERIES)
-        .agg(
-            F.sum("y").alias("y"),
-            F.sum(F.abs(F.col("y") - F.col("q50"))).alias("ours"),
-            F.sum(F.abs(F.col("y") - rival)).alias("theirs"),
-        )
-        .orderBy(F.xxhash64(*SERIES, F.lit(seed)), *SERIES)
-        .limit(SAMPLE)
-        .select("y", "ours", "theirs")
+    drawn = F.pmod(F.xxhash64(*SERIES, F.lit(seed)), F.lit(_PARTS)) < int(_PARTS * min(1.0, SAMPLE / max(series, 1)))
+    return rows.where(drawn).select(
+        F.xxhash64(*SERIES).alias("series"),
+        *CELL,
+        "y",
+        F.abs(F.col("y") - F.col("q50")).alias("ours"),
+        *[F.abs(F.col("y") - forecast_of(name)).alias(name) for name in rivals],
     )
 
 
-def interval(errors: pd.DataFrame, seed: int, resamples: int = RESAMPLES) -> tuple[float, float, float] | None:
-    """WAPE of the model less that of the baseline, with its 95 % percentile interval (Efron 1979).
+def intervals(
+    found: pd.DataFrame, rivals: Sequence[str], seed: int, resamples: int = RESAMPLES
+) -> Iterator[tuple[str, str, Interval]]:
+    """WAPE of the model less that of each rival, with its 95 % percentile interval (Efron 1979), by segment.
 
     Args:
-        errors: y, ours, theirs per series; whole series are drawn, because a series' errors hang together.
-        seed: of the draws.
+        found: ``errors``, collected. Whole series are drawn, because a series' errors hang together.
+        rivals: its columns.
+        seed: of the draws, which are the same for all rivals and segments.
         resamples: how many.
 
-    Returns:
-        difference, low, high; None where nothing was sold.
+    Yields:
+        segment, rival, (difference, low, high), where anything was sold.
     """
-    sold, gained = errors["y"].to_numpy(dtype=np.float64), (errors["ours"] - errors["theirs"]).to_numpy(np.float64)
-    if sold.sum() <= 0:
-        return None
+    if found.empty:
+        return
+    numbers, _ = pd.factorize(found["series"])
+    count = int(numbers.max()) + 1
+    parts = dict(segments(found))
+    columns = ["y", *rivals]
+    values = np.column_stack([found["y"], *(found["ours"] - found[name] for name in rivals)])
+    sums = np.concatenate([_by_series(numbers, values, mask, count) for mask in parts.values()], axis=1)
+    drawn = _drawn(sums, count, seed, resamples).reshape(resamples, len(parts), len(columns))
+    whole = sums.sum(axis=0).reshape(len(parts), len(columns))
+    for place, segment in enumerate(parts):
+        sold = drawn[:, place, 0]
+        if whole[place, 0] <= 0 or not (sold > 0).any():
+            continue
+        for column, rival in enumerate(rivals, 1):
+            ratios = drawn[sold > 0, place, column] / sold[sold > 0]
+            low, high = np.quantile(ratios, [0.025, 0.975])
+            yield segment, rival, (float(whole[place, column] / whole[place, 0]), float(low), float(high))
+
+
+def _by_series(
+    numbers: npt.NDArray[Any], values: npt.NDArray[Any], mask: npt.NDArray[Any], count: int
+) -> npt.NDArray[Any]:
+    """[series, columns]: sums over a segment's rows."""
+    return np.column_stack([np.bincount(numbers[mask], column[mask], minlength=count) for column in values.T])
+
+
+def _drawn(sums: npt.NDArray[Any], count: int, seed: int, resamples: int) -> npt.NDArray[Any]:
+    """[resamples, columns]: sums over series drawn with replacement."""
     random = np.random.default_rng(seed)
-    count = len(sold)
-    differences = []
-    for _ in range(resamples):
-        weights = np.bincount(random.integers(0, count, count), minlength=count)
-        drawn = weights @ sold
-        if drawn > 0:
-            differences.append((weights @ gained) / drawn)
-    low, high = np.quantile(differences, [0.025, 0.975])
-    return float(gained.sum() / sold.sum()), float(low), float(high)
+    found = []
+    for start in range(0, resamples, _CHUNK):
+        size = min(_CHUNK, resamples - start)
+        weights = [np.bincount(random.integers(0, count, count), minlength=count) for _ in range(size)]
+        found.append(np.asarray(weights, np.float64) @ sums)
+    return np.concatenate(found)

@@ -1,13 +1,14 @@
 """Turns sums per cell into figures: accuracy, bias, calibration, and value added over the best baseline."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from shelfcast.evaluate.baselines import ROUNDED
-from shelfcast.evaluate.sums import QUANTILES, TENTHS
+from shelfcast.evaluate.sums import QUANTILES, RIVAL, TENTHS
 
 MODEL = "forecaster"
 
@@ -30,7 +31,11 @@ def figures(cells: pd.DataFrame, names: Sequence[str]) -> list[Figure]:
         cells: ``sums.summed``, collected.
         names: baselines.
     """
-    return [figure for segment, part in _segments(cells) for figure in _of_segment(part, segment, names)]
+    return [
+        figure
+        for segment, rows in segments(cells)
+        for figure in _of_segment(cells[rows].sum(numeric_only=True), segment, names)
+    ]
 
 
 def best_baseline(cells: pd.DataFrame, names: Sequence[str], metric: str = "wape") -> str:
@@ -38,16 +43,17 @@ def best_baseline(cells: pd.DataFrame, names: Sequence[str], metric: str = "wape
     return _best(cells.sum(numeric_only=True), _variants(names), metric)
 
 
-def _segments(cells: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
-    yield "all", cells.sum(numeric_only=True)
+def segments(frame: pd.DataFrame) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
+    """Each segment of rows that have CELL's columns, and which rows belong to it."""
+    yield "all", np.ones(len(frame), bool)
     labels = {"horizon": "horizon", "demand_class": "class", "decile": "decile", "promoted": "promoted"}
     for column, label in labels.items():
-        values = sorted(cells[column].unique())
+        values = sorted(frame[column].unique())
         if column == "promoted" and not any(values):
             continue
         for value in values:
             text = ("yes" if value else "no") if column == "promoted" else value
-            yield f"{label}={text}", cells[cells[column] == value].sum(numeric_only=True)
+            yield f"{label}={text}", (frame[column] == value).to_numpy()
 
 
 def _variants(names: Sequence[str]) -> list[str]:
@@ -99,14 +105,58 @@ def _accuracy(sums: pd.Series, segment: str, best: Mapping[str, str]) -> Iterato
         yield Figure(MODEL, metric, segment, float(sums[column]))
 
 
-def _calibration(sums: pd.Series, segment: str) -> Iterator[Figure]:
-    """Pinball is 2 ÷ (quantiles · Σy) · Σ loss; P(y < q) ≤ level ≤ P(y ≤ q) where a quantile is calibrated."""
-    total = sum(sums[f"{q}__pinball"] for q in QUANTILES)
+def _pinball(total: float, sums: pd.Series) -> float | None:
     scaled = _ratio(total, sums["y_sum"])
-    yield Figure(MODEL, "pinball", segment, None if scaled is None else 2 * scaled / len(QUANTILES))
+    return None if scaled is None else 2 * scaled / len(QUANTILES)
+
+
+def _calibration(sums: pd.Series, segment: str) -> Iterator[Figure]:
+    """Pinball is 2 ÷ (quantiles · Σy) · Σ loss; P(y < q) ≤ level ≤ P(y ≤ q) where a quantile is calibrated.
+
+    Most counts are small, so those two lie far apart: coverage_q90 is the share of rows whose randomised probability
+    integral transform is at most .9, which is .9 where the distribution is right.
+    """
+    rivals = [name for name in (RIVAL, RIVAL + ROUNDED) if f"{name}__pinball" in sums]
+    scaled = {name: _pinball(sums[f"{name}__pinball"], sums) for name in rivals}
+    best = min(rivals, key=lambda name: scaled[name] or 0.0, default=None)
+    yield Figure(MODEL, "pinball", segment, _pinball(sum(sums[f"{q}__pinball"] for q in QUANTILES), sums), best)
+    for name, value in scaled.items():
+        yield Figure(name, "pinball", segment, value)
+    covered = sum(sums[f"pit_{tenth}"] for tenth in TENTHS if tenth < 10)
+    yield Figure(MODEL, "coverage_q90", segment, float(covered / sums["n"]))
     for q in QUANTILES:
         yield Figure(MODEL, f"below_{q}", segment, float(sums[f"{q}__below"] / sums["n"]))
         yield Figure(MODEL, f"at_most_{q}", segment, float(sums[f"{q}__at_most"] / sums["n"]))
     if segment == "all":
         for tenth in TENTHS:
             yield Figure(MODEL, "pit", f"tenth={tenth}", float(sums[f"pit_{tenth}"] / sums["n"]))
+
+
+def scaled(row: Mapping[str, float | None], names: Sequence[str]) -> Iterator[Figure]:
+    """RMSSE of the mean and of the baselines, overall.
+
+    Args:
+        row: ``sums.scaled_errors``.
+        names: baselines.
+    """
+    for metric in ("rmsse", "rmsse_weighted"):
+        known = {name: value for name in _variants(names) if (value := row[f"{name}__{metric}"]) is not None}
+        yield Figure(MODEL, metric, "all", row[f"mean__{metric}"], min(known, key=lambda n: known[n], default=None))
+        for name, value in known.items():
+            yield Figure(name, metric, "all", value)
+
+
+def against(
+    rivals: Mapping[str, str], found: Iterable[tuple[str, str, tuple[float, float, float]]]
+) -> Iterator[Figure]:
+    """Differences in WAPE with their intervals.
+
+    Args:
+        rivals: what a rival stands for, the metric's prefix → its name.
+        found: ``bootstrap.intervals``.
+    """
+    metrics = ("wape_difference", "wape_interval_low", "wape_interval_high")
+    for segment, rival, values in found:
+        for prefix in (prefix for prefix, name in rivals.items() if name == rival):
+            for metric, value in zip(metrics, values, strict=True):
+                yield Figure(MODEL, prefix + metric, segment, value, rival)

@@ -10,14 +10,15 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from shelfcast.errors import ReconciliationError, TableMissing
-from shelfcast.evaluate import baselines, bootstrap, compared, forecast_metrics, recommendations, sums, truth
+from shelfcast.evaluate import baselines, bootstrap, compared, forecast_metrics, recommendations, sums, totals, truth
 from shelfcast.evaluate.compared import Protocol
 from shelfcast.evaluate.forecast_metrics import Figure
 from shelfcast.evaluate.recommendations import Question
 from shelfcast.evaluate.truth import Span
 from shelfcast.lake.cutoffs import period_days
-from shelfcast.lake.ledger import Ledger
+from shelfcast.lake.ledger import Ledger, way_mark
 from shelfcast.lake.step import Outcome, Step, content_id
+from shelfcast.models import boosting
 
 
 def run(step: Step) -> Outcome:
@@ -44,7 +45,7 @@ def run(step: Step) -> Outcome:
         )
     if not rows:
         return Outcome(counts=counts)
-    Ledger(step.lake.uri).replace_metrics(as_of, rows)
+    Ledger(step.lake.uri).replace_metrics(as_of, rows, step.settings.evaluate.way)
     written = content_id(step.fingerprint, len(rows))
     return Outcome(rows_out=len(rows), counts=counts, contents={"ops/metrics": {as_of.isoformat(): written}})
 
@@ -73,7 +74,7 @@ def _all_forecasts(
         unit = "weeks" if span.days > 1 else "days"
         step.say(f"{grain}: {len(known.starts)} of {len(span.starts)} {unit} after {step.day()} have arrived")
         if known.starts:
-            found = _forecasts(step, _grain(forecasts, grain), known, events)
+            found = [*_forecasts(step, _grain(forecasts, grain), known, events), *totals.figures(step, events, known)]
             yield from _rows(step, found, forecast_metrics.MODEL, version, "" if number == 0 else f"{grain}/")
 
 
@@ -82,10 +83,7 @@ def _forecasts(step: Step, forecasts: DataFrame, known: Span, events: DataFrame)
     settings = step.settings
     measured = compared.eligible(_grain(_slice(step, "gold/series"), known.grain), settings.evaluate.min_sale_weeks)
     windows = _grain(step.read("gold/windows"), known.grain).where(F.col("cutoff") == F.lit(known.cutoff))
-    names = baselines.check(settings.evaluate.baselines)
-    protocol = Protocol(
-        names, settings.windows.horizon, settings.evaluate.season, settings.windows.context, settings.seed
-    )
+    protocol = _protocol(step)
     histories = compared.histories(windows, measured, protocol)
     parts, longest, series = compared.deciles(histories)
     _check_windows(measured.count(), series, known)
@@ -97,14 +95,38 @@ def _forecasts(step: Step, forecasts: DataFrame, known: Span, events: DataFrame)
     sold = truth.sold_units(events, known)
     rows = compared.compared(baseline, forecasts, sold, parts, protocol).persist(StorageLevel.MEMORY_AND_DISK)
     try:
-        cells = sums.summed(rows, protocol.names).toPandas()
-        best = forecast_metrics.best_baseline(cells, protocol.names)
-        errors = bootstrap.series_errors(rows, best, settings.seed).toPandas()
+        return _measured(rows, protocol, series)
     finally:
         rows.unpersist()
-    size = Figure(forecast_metrics.MODEL, "series", "all", float(series))
-    interval = _interval(bootstrap.interval(errors, settings.seed), best)
-    return [*forecast_metrics.figures(cells, protocol.names), size, *interval]
+
+
+def _protocol(step: Step) -> Protocol:
+    settings, boosters = step.settings, step.models.get(boosting.KIND, "")
+    names = baselines.check(settings.evaluate.baselines)
+    return Protocol(
+        names, settings.windows.horizon, settings.evaluate.season, settings.windows.context, settings.seed,
+        boosters, boosting.load(boosters).columns if boosters else (),
+    )  # fmt: skip
+
+
+def _measured(rows: DataFrame, protocol: Protocol, series: int) -> list[Figure]:
+    """Every figure of the compared rows."""
+    points = protocol.points
+    cells = sums.summed(rows, points, sums.rival_quantiles(protocol.columns)).toPandas()
+    (scaled,) = sums.scaled_errors(rows, points).collect()
+    rivals = {"": forecast_metrics.best_baseline(cells, points)}
+    if protocol.boosters:
+        rivals["statistical_"] = forecast_metrics.best_baseline(cells, protocol.names)
+    if boosting.COLUMNS["l1"] in points:
+        rivals["lightgbm_"] = boosting.COLUMNS["l1"] + baselines.ROUNDED
+    named = sorted(set(rivals.values()))
+    errors = bootstrap.errors(rows, named, series, protocol.seed).toPandas()
+    return [
+        *forecast_metrics.figures(cells, points),
+        Figure(forecast_metrics.MODEL, "series", "all", float(series)),
+        *forecast_metrics.scaled(scaled.asDict(), points),
+        *forecast_metrics.against(rivals, bootstrap.intervals(errors, named, protocol.seed)),
+    ]
 
 
 def _check_windows(wanted: int, found: int, known: Span) -> None:
@@ -124,18 +146,11 @@ def _without_season(step: Step, protocol: Protocol, longest: int) -> Protocol:
     return replace(protocol, names=names)
 
 
-def _interval(found: tuple[float, float, float] | None, best: str) -> list[Figure]:
-    metrics = ("wape_difference", "wape_interval_low", "wape_interval_high")
-    return [
-        Figure(forecast_metrics.MODEL, m, "all", v, best) for m, v in zip(metrics, found or (None,) * 3, strict=True)
-    ]
-
-
 def _recommendations(
     step: Step, events: DataFrame, newest: date | None, counts: dict[str, Any]
 ) -> Iterator[dict[str, Any]]:
     """Rows of the ranked lists, once the whole horizon after as_of has arrived."""
-    if not step.has("gold/recommendations"):
+    if not step.has("gold/recommendations") or step.settings.evaluate.way is not None:
         return
     lists = _slice(step, "gold/recommendations")
     version = lists.select("model_version").first()
@@ -158,15 +173,16 @@ def _recommendations(
 def _rows(
     step: Step, found: Iterable[Figure], model: str, version: str | None, prefix: str
 ) -> Iterator[dict[str, Any]]:
-    """Rows of ops/metrics."""
+    """Rows of ops/metrics; where several ways of knowing plans are compared, models carry the way's name."""
+    mark = way_mark(step.settings.evaluate.way)
     for figure in found:
         yield {
             "as_of": step.day(),
-            "model": figure.model,
+            "model": figure.model + mark,
             "model_version": version if figure.model == model and version else "-",
             "metric": figure.metric,
             "segment": prefix + figure.segment,
             "value": figure.value,
-            "baseline": figure.baseline,
+            "baseline": figure.baseline + mark if figure.baseline else None,
             "run_id": step.run_id,
         }

@@ -1,4 +1,4 @@
-"""What kind of demand a series has, from its history alone: segments that metrics are split by."""
+"""What kind of demand a series has, from its history alone: what metrics are split or scaled by."""
 
 import numpy as np
 import numpy.typing as npt
@@ -30,3 +30,22 @@ def demand_class(units: Floats, length: npt.NDArray[np.int64]) -> npt.NDArray[np
     often, steady = interval < _INTERVAL, variation < _VARIATION
     names = np.select([often & steady, often, ~often & steady], ["smooth", "erratic", "intermittent"], default="lumpy")
     return names.astype(np.str_)
+
+
+def naive_square(units: Floats, length: npt.NDArray[np.int64]) -> Floats:
+    """Mean squared error of the one-step naive forecast over each history: what RMSSE divides by.
+
+    Hyndman and Koehler (2006); from the first sale on, as in the M5 competition.
+
+    Args:
+        units: [series, context] pieces, padded with zeros at the left.
+        length: [series] how many of the context periods are real.
+
+    Returns:
+        [series] squared pieces; NaN for a history of one period.
+    """
+    context = units.shape[1]
+    real = np.arange(1, context)[None, :] > context - np.clip(length, 0, context)[:, None]
+    squares = np.where(real, np.diff(units, axis=1) ** 2, 0.0).sum(axis=1)
+    steps = real.sum(axis=1)
+    return np.asarray(np.where(steps > 0, squares / np.maximum(steps, 1), np.nan))

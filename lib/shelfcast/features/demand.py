@@ -51,29 +51,34 @@ def of_grain(sold: DataFrame, grain: Grain, clock: Clock) -> DataFrame:
 
 
 def days_in_stock(stock: DataFrame, grain: Grain, clock: Clock, weeks: Sequence[date]) -> DataFrame:
-    """Days of each period on which a series had stock: product_id, store_id, period_start, week_start, days_in_stock.
+    """Days of each period on which a series had stock: product, store, period, week, days_in_stock."""
+    first, last = min(weeks), min(max(weeks) + timedelta(days=6), clock.cutoff(grain.days))
+    anchor = clock.first(grain.days)
+    return (
+        days_with_stock(stock, grain, first, last)
+        .withColumn("period_start", period_start(F.col("day"), anchor, grain.days))
+        .withColumn("week_start", period_start(F.col("day"), weeks[0], 7))
+        .where(in_days("week_start", weeks))
+        .groupBy("product_id", "store_id", "period_start", "week_start")
+        .agg(F.sum(F.col("stocked").cast("double")).alias("days_in_stock"))
+    )
+
+
+def days_with_stock(stock: DataFrame, grain: Grain, first: date, last: date) -> DataFrame:
+    """Each counted day of a series from ``first`` to ``last``: product_id, store_id, day and whether it was stocked.
 
     A count holds until valid_to, else until the next one of the same product and store.
     """
-    first, last = min(weeks), min(max(weeks) + timedelta(days=6), clock.cutoff(grain.days))
     following = F.expr("lead(valid_from) OVER (PARTITION BY product_id, store_id ORDER BY valid_from)")
     until = F.least(F.coalesce("valid_to", F.date_sub(following, 1), F.lit(last)), F.lit(last))
     since = F.greatest(F.coalesce("valid_from", F.lit(first)), F.lit(first))
-    daily = (
+    return (
         stock.select("product_id", "store_id", "on_hand", since.alias("since"), until.alias("until"))
         .where("since <= until")
         .withColumn("day", F.explode(F.sequence("since", "until")))
         .withColumn("store_id", F.col("store_id") if grain.by_store else F.lit(ALL_STORES))
         .groupBy("product_id", "store_id", "day")
         .agg(F.max(F.col("on_hand") > 0).alias("stocked"))
-    )
-    anchor = clock.first(grain.days)
-    return (
-        daily.withColumn("period_start", period_start(F.col("day"), anchor, grain.days))
-        .withColumn("week_start", period_start(F.col("day"), weeks[0], 7))
-        .where(in_days("week_start", weeks))
-        .groupBy("product_id", "store_id", "period_start", "week_start")
-        .agg(F.sum(F.col("stocked").cast("double")).alias("days_in_stock"))
     )
 
 

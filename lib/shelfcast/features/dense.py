@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from shelfcast.features.stockouts import zero_runs
+
 SALES = ("units", "orders", "price", "discount")
 PLANS = ("display", "display_main", "mailer", "mailer_main")
 _FEWEST = 8  # sales below which a spread says nothing
@@ -27,6 +29,8 @@ class Filling:
         horizon: periods beyond it.
         outliers: none, iqr or robust_z.
         width: how many spreads above the middle a sale may lie.
+        zero_runs: whether improbable runs of zeros count as out of stock, at ``significance`` and up to ``longest``
+            periods.
         calendar: column → one value per period of context and horizon, the same for every series.
     """
 
@@ -35,19 +39,23 @@ class Filling:
     outliers: str
     width: float
     calendar: Mapping[str, Sequence[float]]
+    zero_runs: bool = False
+    significance: float = 1e-4
+    longest: int = 8
 
     def fill(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """Rows with ``sale`` and ``plan`` (arrays of structs with a position) to the columns of gold/windows.
+        """Rows with ``sale``, ``plan`` and ``out`` (arrays of structs with a position) to the columns of gold/windows.
 
         Adds ``length`` and ``clipped``. Positions before the first sale stay 0, also those of plans.
         """
         rows = batch.num_rows
         age = batch.column("age").to_numpy(zero_copy_only=False)
         length = np.minimum(age, self.context).astype(np.int32)
-        columns = {name: batch.column(name) for name in batch.schema.names if name not in ("sale", "plan")}
+        columns = {name: batch.column(name) for name in batch.schema.names if name not in ("sale", "plan", "out")}
         sales = scatter(batch.column("sale"), SALES, self.context)
         sales["units"], clipped = clip(sales["units"], self.outliers, self.width)
         planned = scatter(batch.column("plan"), PLANS, self.context + self.horizon)
+        columns["available"] = as_lists(self.available(batch.column("out"), sales["units"], length))
         real = np.arange(self.context + self.horizon) >= (self.context - length)[:, None]
         for name, values in planned.items():
             columns[name] = as_lists(values * real)
@@ -58,6 +66,14 @@ class Filling:
         columns["length"] = pa.array(length, pa.int32())
         columns["clipped"] = pa.array(clipped.astype(np.int32), pa.int32())
         return pa.RecordBatch.from_pydict(columns)
+
+    def available(self, out: pa.ListArray, units: Floats, length: npt.NDArray[np.int32]) -> Floats:
+        """[rows, context]: 0 where a real period was out of stock, by count or by an improbable silence, else 1."""
+        empty = scatter(out, ("out",), self.context)["out"] > 0
+        empty &= np.arange(self.context) >= (self.context - length)[:, None]
+        if self.zero_runs:
+            empty |= zero_runs(units, length, self.significance, self.longest)
+        return np.where(empty, np.float32(0), np.float32(1))
 
 
 def scatter(entries: pa.ListArray, fields: Sequence[str], width: int) -> dict[str, Floats]:

@@ -40,7 +40,7 @@ def demand(
 
 
 def windows(stored: DataFrame, series: DataFrame, grain: Grain, cutoff: date) -> None:
-    """Every active series must have exactly one window at the cutoff.
+    """Every active or new series must have exactly one window at the cutoff.
 
     Args:
         stored: gold/windows.
@@ -50,7 +50,7 @@ def windows(stored: DataFrame, series: DataFrame, grain: Grain, cutoff: date) ->
         ReconciliationError: naming grain, cutoff and the counts.
     """
     of_grain = F.col("grain") == grain.name
-    active = series.where(of_grain & (F.col("status") == "active")).count()
+    active = series.where(of_grain & F.col("status").isin("active", "new")).count()
     written = stored.where(of_grain & (F.col("cutoff") == F.lit(cutoff)))
     rows, distinct = written.agg(F.count("*"), F.count_distinct("product_id", "store_id")).collect()[0]
     if not active == rows == distinct:

@@ -7,7 +7,21 @@ from typing import Any
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from shelfcast.features import covariate_slices, demand, interactions, joins, periods, reconcile, series, window_slices
+from shelfcast.features import (
+    covariate_slices,
+    demand,
+    interactions,
+    joins,
+    launches,
+    lifecycle,
+    lost_demand,
+    periods,
+    reconcile,
+    series,
+    stockouts,
+    survival,
+    window_slices,
+)
 from shelfcast.features.contents import code_id
 from shelfcast.features.silver import see
 from shelfcast.features.work import Work
@@ -17,7 +31,7 @@ _EVENTS_A_FILE = 1_000_000
 
 
 def run(step: Step) -> Outcome:
-    """Build gold/covariates, demand, series, windows and interactions as of ``step.as_of``.
+    """Build gold/covariates, demand, series, launches, windows, lost_demand and interactions as of ``step.as_of``.
 
     Raises:
         TableMissing: if silver has no event or no complete period up to as_of.
@@ -29,7 +43,10 @@ def run(step: Step) -> Outcome:
     covariate_slices.update(work)
     _demand(work)
     _series(work)
-    counts = window_slices.update(work) | _interactions(work)
+    _launches(work)
+    counts = window_slices.update(work)
+    _lost_demand(work)
+    counts |= _interactions(work)
     return Outcome(
         rows_in=sum(week.events for week in work.silver.census),
         rows_out=sum(work.rows.values()),
@@ -69,13 +86,63 @@ def _series(work: Work) -> None:
     cutoffs = {grain: work.clock.cutoff(grain.days) for grain in grains}
     named = {grain.name: cutoff for grain, cutoff in cutoffs.items()}
     known = window_slices.until(work, max(cutoffs.values()))
-    wanted = {as_of: content_id(code_id(series, joins, periods), named, known)}
+    wanted = {as_of: content_id(code_id(series, lifecycle, survival, joins, periods), named, known)}
 
     def build(_: list[date]) -> DataFrame:
-        frames = [window_slices.series_at(work, grain, cutoff) for grain, cutoff in cutoffs.items()]
+        horizon = work.step.settings.windows.horizon
+        frames = [
+            lifecycle.marked(window_slices.series_at(work, grain, cutoff), grain, cutoff, horizon)
+            for grain, cutoff in cutoffs.items()
+        ]
         return reduce(DataFrame.unionByName, frames).withColumn("as_of", F.lit(as_of)).coalesce(4)
 
     work.write("gold/series", wanted, build, "as_of")
+
+
+def _launches(work: Work) -> None:
+    """Nothing where silver/products or the evidence for new series is missing."""
+    step, products, kinds = work.step, work.silver.products, work.step.settings.demand.new_series
+    as_of, horizon = step.day(), step.settings.windows.horizon
+    earlier = {
+        grain: launches.origins(grain, work.clock.first(grain.days), work.clock.cutoff(grain.days), horizon)
+        for grain in work.silver.grains
+        if not grain.by_store
+    }
+    if products is None or not kinds or not any(earlier.values()):
+        return
+    named = {grain.name: days for grain, days in earlier.items()}
+    known = work.made("gold/series").of([as_of])
+    wanted = {as_of: content_id(code_id(launches, joins, periods), named, known, horizon, kinds)}
+
+    def build(_: list[date]) -> DataFrame:
+        series_then = step.read("gold/series").where(F.col("as_of") == F.lit(as_of))
+        sold, evidence = step.read("gold/demand"), window_slices.evidence(work)
+        frames = [
+            launches.build(series_then, sold, products, grain, work.clock.cutoff(grain.days), days, evidence)
+            for grain, days in earlier.items()
+            if days
+        ]
+        return reduce(DataFrame.unionByName, frames).withColumn("as_of", F.lit(as_of)).coalesce(1)
+
+    work.write("gold/launches", wanted, build, "as_of")
+
+
+def _lost_demand(work: Work) -> None:
+    """Nothing without evidence that anything was out of stock."""
+    step, as_of = work.step, work.step.day()
+    censoring = step.settings.demand.censoring
+    if not lost_demand.evident(work.silver.stock, censoring):
+        return
+    cutoffs = {grain: work.clock.cutoff(grain.days) for grain in work.silver.grains}
+    made = work.made("gold/windows").of(sorted(set(cutoffs.values())))
+    wanted = {as_of: content_id(code_id(lost_demand, stockouts), made)}
+
+    def build(_: list[date]) -> DataFrame:
+        windows = step.read("gold/windows")
+        frames = [lost_demand.build(windows, grain, cutoff) for grain, cutoff in cutoffs.items()]
+        return reduce(DataFrame.unionByName, frames).withColumn("as_of", F.lit(as_of))
+
+    work.write("gold/lost_demand", wanted, build, "as_of")
 
 
 def _interactions(work: Work) -> dict[str, Any]:

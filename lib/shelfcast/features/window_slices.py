@@ -8,7 +8,7 @@ from typing import Any
 from pyspark.sql import DataFrame, Observation
 from pyspark.sql import functions as F
 
-from shelfcast.features import calendar, dense, joins, periods, reconcile, series, windows
+from shelfcast.features import calendar, demand, dense, joins, periods, reconcile, series, stockouts, subset, windows
 from shelfcast.features.contents import code_id
 from shelfcast.features.periods import Grain
 from shelfcast.features.work import Work
@@ -41,17 +41,36 @@ def update(work: Work) -> dict[str, Any]:
 
 def series_at(work: Work, grain: Grain, cutoff: date) -> DataFrame:
     """Series of a grain as they stood at any cutoff."""
-    silver, demand = work.silver, work.step.read("gold/demand")
-    return series.build(
-        silver.events, demand, silver.products, grain, work.clock, cutoff, work.step.settings.demand.active_weeks
-    )
+    silver, sold, settings = work.silver, work.step.read("gold/demand"), work.step.settings
+    found = series.build(
+        silver.events, sold, silver.products, grain, work.clock, cutoff, settings.demand.active_weeks,
+        evidence(work),
+    )  # fmt: skip
+    return subset.largest(found, settings.demand.products)
+
+
+def evidence(work: Work) -> series.Evidence:
+    """What tells of products that never sold."""
+    settings = work.step.settings
+    return series.Evidence(settings.demand.new_series, settings.windows.horizon, covariates(work))
+
+
+def covariates(work: Work) -> DataFrame | None:
+    """gold/covariates, None where the lake has no promotions."""
+    return work.step.read("gold/covariates") if work.silver.promotions is not None else None
 
 
 def until(work: Work, cutoff: date) -> list[object]:
     """Content ids of everything that says what series were up to a cutoff."""
+    settings = work.step.settings
     weeks = periods.starts(work.clock.week_of(work.clock.log_start), cutoff, 7)
+    longest = max(grain.days for grain in work.silver.grains)
+    ahead = periods.starts(work.clock.week_of(cutoff), cutoff + timedelta(days=settings.windows.horizon * longest), 7)
     sold, made = work.stored("silver/events").of(weeks), work.made("gold/demand").of(weeks)
-    return [sold, made, work.stored("silver/products").whole(), work.step.settings.demand.active_weeks]
+    planned = work.made("gold/covariates").of(ahead) if settings.demand.new_series else []
+    known = work.stored("silver/products").whole()
+    rules = settings.demand
+    return [sold, made, planned, known, rules.active_weeks, rules.new_series, rules.products]
 
 
 def _content(work: Work, cutoff: date, grains: list[Grain]) -> str:
@@ -59,7 +78,7 @@ def _content(work: Work, cutoff: date, grains: list[Grain]) -> str:
     last = cutoff + timedelta(days=settings.windows.horizon * max(grain.days for grain in grains))
     weeks = periods.starts(clock.week_of(clock.log_start), last, 7)
     return content_id(
-        code_id(windows, dense, calendar, series, joins, periods),
+        code_id(windows, dense, stockouts, demand, calendar, series, joins, periods),
         [grain.name for grain in grains],
         settings.windows.model_dump(exclude={"stride"}),
         settings.demand.model_dump(exclude={"grains"}),
@@ -67,6 +86,7 @@ def _content(work: Work, cutoff: date, grains: list[Grain]) -> str:
         version("holidays"),
         until(work, cutoff),
         work.made("gold/covariates").of(weeks),
+        work.stored("silver/stock").whole(),
     )
 
 
@@ -79,8 +99,8 @@ def _stood(work: Work, grain: Grain, cutoff: date) -> DataFrame:
 
 def _at(work: Work, grain: Grain, cutoff: date) -> DataFrame:
     step = work.step
-    planned = step.read("gold/covariates") if work.silver.promotions is not None else None
     tasks = step.spark.sparkContext.defaultParallelism
     return windows.build(
-        _stood(work, grain, cutoff), step.read("gold/demand"), planned, grain, cutoff, step.settings, tasks
-    )
+        _stood(work, grain, cutoff), step.read("gold/demand"), covariates(work), grain, cutoff, step.settings, tasks,
+        work.silver.stock,
+    )  # fmt: skip

@@ -4,21 +4,21 @@ Zero-filling happens here and nowhere else. Series, sales and plans are put unde
 and the few periods with sales are scattered into dense arrays by ``dense``.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from shelfcast.features import dense
+from shelfcast.features import dense, stockouts
 from shelfcast.features.calendar import phases
 from shelfcast.features.periods import Grain, periods_since, starts
 from shelfcast.features.plans import PLANS
 from shelfcast.features.series import KEY, STATICS
 from shelfcast.lake.contract import spark_type
 from shelfcast.lake.tables import contract
-from shelfcast.settings import Settings
+from shelfcast.settings import Censoring, Settings
 
 BUCKETS = 1024
 
@@ -28,17 +28,22 @@ def first_start(cutoff: date, grain: Grain, context: int) -> date:
     return cutoff + timedelta(days=1 - context * grain.days)
 
 
-def spine(series: DataFrame, grain: Grain, cutoff: date, first: date) -> DataFrame:
-    """Active series of a grain with their age: periods from first sale to cutoff, both counted.
+def spine(series: DataFrame, grain: Grain, cutoff: date, first: date, horizon: int) -> DataFrame:
+    """Active and new series of a grain with ``age`` (periods from first sale to cutoff, both counted) and ``listed``.
 
     Args:
         series: gold/series as it stood at ``cutoff``.
         first: first day of the oldest period of the context, which anchors the periods.
+        horizon: periods beyond the cutoff, of which those count as listed that begin before the listing ends.
     """
     newest = periods_since(F.lit(cutoff), first, grain.days)
     age = newest - periods_since(F.col("first_sale"), first, grain.days) + 1
-    wanted = (F.col("grain") == grain.name) & (F.col("status") == "active")
-    return series.where(wanted).select(*KEY, age.alias("age"), *STATICS)
+    begin = periods_since(F.col("listed_until"), cutoff + timedelta(days=1), grain.days) + 1
+    listed = F.least(F.greatest(F.coalesce(begin, F.lit(horizon)), F.lit(0)), F.lit(horizon))
+    wanted = (F.col("grain") == grain.name) & F.col("status").isin("active", "new")
+    return series.where(wanted).select(
+        *KEY, F.coalesce(age, F.lit(0)).alias("age"), listed.cast("int").alias("listed"), *STATICS
+    )
 
 
 def sales(demand: DataFrame, grain: Grain, cutoff: date, first: date) -> DataFrame:
@@ -54,12 +59,11 @@ def sales(demand: DataFrame, grain: Grain, cutoff: date, first: date) -> DataFra
     return _positioned(demand.where(within), grain, first, values, "sale")
 
 
-def plans(covariates: DataFrame, grain: Grain, first: date, periods: int, used: Sequence[str]) -> DataFrame:
-    """Plans inside context and horizon, each with its position; kinds of plans not in ``used`` are 0."""
+def plans(covariates: DataFrame, grain: Grain, first: date, periods: int) -> DataFrame:
+    """Plans inside context and horizon, each with its position."""
     last = first + timedelta(days=(periods - 1) * grain.days)
     within = (F.col("grain") == grain.name) & F.col("period_start").between(F.lit(first), F.lit(last))
-    kept = {name: F.col(name) if name.removesuffix("_main") in used else F.lit(0.0) for name in PLANS}
-    return _positioned(covariates.where(within), grain, first, kept, "plan")
+    return _positioned(covariates.where(within), grain, first, {name: F.col(name) for name in PLANS}, "plan")
 
 
 def _positioned(frame: DataFrame, grain: Grain, first: date, values: dict[str, Column], name: str) -> DataFrame:
@@ -69,10 +73,10 @@ def _positioned(frame: DataFrame, grain: Grain, first: date, values: dict[str, C
 
 
 def sparse(parts: DataFrame, tasks: int) -> DataFrame:
-    """One row per series of the spine, its sales and plans as arrays of structs.
+    """One row per series of the spine, its sales, plans and periods out of stock as arrays of structs.
 
     Args:
-        parts: spine, sales and plans put under one another; series that are not in the spine are dropped.
+        parts: spine, sales, plans and empty periods put under one another; series outside the spine are dropped.
         tasks: shuffle partitions, which become the files of the slice.
     """
     return (
@@ -83,6 +87,8 @@ def sparse(parts: DataFrame, tasks: int) -> DataFrame:
             *[F.max(name).alias(name) for name in STATICS],
             F.collect_list("sale").alias("sale"),
             F.collect_list("plan").alias("plan"),
+            F.max("listed").alias("listed"),
+            F.collect_list("out").alias("out"),
         )
         .where("age IS NOT NULL")
     )
@@ -96,6 +102,7 @@ def build(
     cutoff: date,
     settings: Settings,
     tasks: int,
+    stock: DataFrame | None = None,
 ) -> DataFrame:
     """Windows of one grain at one cutoff, and the column ``clipped``: entries that outlier clipping changed.
 
@@ -104,22 +111,24 @@ def build(
         demand: gold/demand.
         covariates: gold/covariates, None without promotions.
         tasks: shuffle partitions, which become files.
+        stock: silver/stock, None without it.
     """
     windows = settings.windows
     first = first_start(cutoff, grain, windows.context)
     periods = windows.context + windows.horizon
-    parts = spine(series, grain, cutoff, first).unionByName(
+    parts = spine(series, grain, cutoff, first, windows.horizon).unionByName(
         sales(demand, grain, cutoff, first), allowMissingColumns=True
     )
     planned = "struct<position:int,display:float,display_main:float,mailer:float,mailer_main:float>"
     if covariates is None:
         parts = parts.withColumn("plan", F.lit(None).cast(planned))
     else:
-        planned_rows = plans(covariates, grain, first, periods, windows.planned)
+        planned_rows = plans(covariates, grain, first, periods)
         parts = parts.unionByName(planned_rows, allowMissingColumns=True)
+    parts = _with_stock(parts, stock, grain, cutoff, first, settings.demand.censoring)
     bucket = F.pmod(F.xxhash64(*KEY), F.lit(BUCKETS)).cast("int")
     grouped = sparse(parts, tasks).select(
-        *KEY, F.lit(cutoff).alias("cutoff"), bucket.alias("bucket"), "age", *STATICS, "sale", "plan"
+        *KEY, F.lit(cutoff).alias("cutoff"), bucket.alias("bucket"), "age", "listed", *STATICS, "sale", "plan", "out"
     )
     last = cutoff + timedelta(days=windows.horizon * grain.days)
     known = phases(starts(first, last, grain.days), grain.days, settings.calendar)
@@ -129,8 +138,24 @@ def build(
         outliers=settings.demand.outliers,
         width=settings.demand.outlier_width,
         calendar={"holiday": known.holiday, "month_start": known.month_start, "year_phase": known.year_phase},
+        zero_runs=settings.demand.censoring.zero_runs,
+        significance=settings.demand.censoring.significance,
+        longest=settings.demand.censoring.longest,
     )
     return grouped.mapInArrow(_filler(filled), _schema())
+
+
+def _with_stock(
+    parts: DataFrame, stock: DataFrame | None, grain: Grain, cutoff: date, first: date, censoring: Censoring
+) -> DataFrame:
+    """Periods out of stock put under the rest, each with its position in ``out``."""
+    if stock is None or not censoring.stock:
+        return parts.withColumn("out", F.lit(None).cast("struct<position:int,out:float>"))
+    empty = stockouts.out_of_stock(stock, grain, first, cutoff, censoring.in_stock)
+    marked = F.struct("position", F.lit(1.0).cast("float").alias("out")).alias("out")
+    return parts.unionByName(
+        empty.select(F.lit(grain.name).alias("grain"), "product_id", "store_id", marked), allowMissingColumns=True
+    )
 
 
 def _filler(filling: dense.Filling) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:

@@ -19,6 +19,8 @@ from shelfcast.lake.snapshot import Snapshot
 from shelfcast.lake.step import Outcome, Step
 from shelfcast.lake.tables import contract
 
+CONTRIBUTION = "contribution"  # what the names of these metrics begin with
+
 
 def new_run_id() -> str:
     """Sortable by time, unique across machines."""
@@ -76,11 +78,12 @@ class Ledger:
         self._append("ops/runs", [_row(record)])
         return record
 
-    def finish(self, record: Record, step: Step, outcome: Outcome) -> Record:
-        """Write down a success."""
+    def finish(self, record: Record, step: Step | None, outcome: Outcome) -> Record:
+        """Write down a success; without a step, that of a chain of steps with entries of their own."""
         return self._close(
-            record, status="done", inputs=step.inputs, outputs=step.outputs, contents=outcome.contents,
-            counts=outcome.counts, rows_in=outcome.rows_in, rows_out=outcome.rows_out, error=None,
+            record, status="done", inputs=step.inputs if step else {}, outputs=step.outputs if step else {},
+            contents=outcome.contents, counts=outcome.counts, rows_in=outcome.rows_in, rows_out=outcome.rows_out,
+            error=None,
         )  # fmt: skip
 
     def fail(self, record: Record, message: str, outputs: Mapping[str, int] | None = None) -> Record:
@@ -135,11 +138,19 @@ class Ledger:
             return []
         return sorted(set(Snapshot(self.lake, "ops/published").arrow(["as_of"])["as_of"].to_pylist()))
 
-    def replace_metrics(self, as_of: date, rows: Iterable[Mapping[str, Any]]) -> int:
-        """Replace every metric of ``as_of`` in one commit; returns how many there are now."""
+    def replace_metrics(self, as_of: date, rows: Iterable[Mapping[str, Any]], way: str | None = None) -> int:
+        """Replace what was measured of ``as_of`` and one way of knowing plans in one commit; returns how many rows."""
         listed = [dict(row) for row in rows]
-        self._write("ops/metrics", listed, mode="overwrite", predicate=f"as_of = '{as_of.isoformat()}'")
+        of_way = f"model LIKE '%{way_mark(way)}'" if way is not None else "model NOT LIKE '%]'"
+        kept = f"metric NOT LIKE '{CONTRIBUTION}%'"  # what scoring has explained
+        predicate = f"as_of = '{as_of.isoformat()}' AND {of_way} AND {kept}"
+        self._write("ops/metrics", listed, mode="overwrite", predicate=predicate)
         return len(listed)
+
+    def replace_contributions(self, as_of: date, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Replace the metrics of ``as_of`` that say what drove its forecasts, in one commit."""
+        predicate = f"as_of = '{as_of.isoformat()}' AND metric LIKE '{CONTRIBUTION}%'"
+        self._write("ops/metrics", [dict(row) for row in rows], mode="overwrite", predicate=predicate)
 
     def _append(self, table: str, rows: list[dict[str, Any]]) -> None:
         self._write(table, rows, mode="append")
@@ -150,6 +161,11 @@ class Ledger:
         if predicate is not None and not Snapshot.exists(self.lake, table):
             mode, predicate = "append", None
         write_deltalake(uri, data, mode=mode, predicate=predicate, storage_options=storage_options(uri))
+
+
+def way_mark(way: str | None) -> str:
+    """What the names of models end in, in ops/metrics, where only the plans of ``way`` were known ahead."""
+    return "" if way is None else f"[{way}]"
 
 
 _JSON = ("inputs", "outputs", "contents", "counts")

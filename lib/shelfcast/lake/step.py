@@ -48,6 +48,7 @@ class Step:
         run_id: the run.
         attempt: rises with every attempt in this lake.
         fingerprint: hash of code, configuration and inputs.
+        code: room → hash of its code that decides the result.
         models: kind → folder of the model to use.
         say: shows a line of progress.
         stored: table → slice → content id of what the lake holds, from the ledger.
@@ -59,6 +60,7 @@ class Step:
     run_id: str
     attempt: int
     fingerprint: str = ""
+    code: Mapping[str, str] = field(default_factory=dict)
     models: Mapping[str, str] = field(default_factory=dict)
     say: Callable[[str], None] = print
     stored: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

@@ -91,13 +91,17 @@ class Lake:
             self._check_stored(table, fitted)
             if slices is not None:
                 writer = writer.option("replaceWhere", _where(promised, table, slices))
-            if promised.open:
+            if promised.open or self._lacks(table, promised.names()):
                 writer = writer.option("mergeSchema", "true")
         try:
             writer.save(table_uri(self.uri, table))
         except PySparkException as error:
             raise _refusal(table, error) from error
         return self.version(table)
+
+    def _lacks(self, table: str, names: Sequence[str]) -> bool:
+        """Whether the stored table is older than a declared column, which is then added to it, null in old rows."""
+        return not set(names) <= set(self.read(table).columns)
 
     def _check_stored(self, table: str, frame: DataFrame) -> None:
         """Refuse a frame whose column has another type than the stored table's."""

@@ -6,14 +6,17 @@ the count part. With NB the negative binomial of variance μ + α·μ²:
     P(y = 0) = π + (1 − π)·NB(0),   P(y = k) = (1 − π)·NB(k),   E y = (1 − π)·μ
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
+
+from shelfcast.models import count_quantiles
 
 _SMALLEST = 1e-8
 _LARGEST_MEAN = 1e12
+_ROOT_STEPS = 10
 
 
 class Zinb(NamedTuple):
@@ -35,11 +38,14 @@ def _clean(zero: ArrayLike, mean: ArrayLike, dispersion: ArrayLike) -> Zinb:
 def cdf(y: ArrayLike, zero: ArrayLike, mean: ArrayLike, dispersion: ArrayLike) -> NDArray[Any]:
     """P(Y ≤ y), of any real y; 0 below 0."""
     d = _clean(zero, mean, dispersion)
-    k = np.floor(np.asarray(y, np.float64))
-    size = 1.0 / d.dispersion
-    # P(Y <= k) = I_p(size, k + 1), p = size / (size + mean)
-    count = special.betainc(size, np.maximum(k, 0.0) + 1.0, size / (size + d.mean))
-    return np.asarray(np.where(k < 0, 0.0, d.zero + (1.0 - d.zero) * count))
+    k = np.maximum(np.floor(np.asarray(y, np.float64)), -1.0)
+    return count_quantiles.upto(k, *d)
+
+
+def empty(zero: ArrayLike, mean: ArrayLike, dispersion: ArrayLike) -> NDArray[Any]:
+    """P(Y = 0), in closed form."""
+    d = _clean(zero, mean, dispersion)
+    return np.asarray(d.zero + (1.0 - d.zero) * np.exp(-np.log1p(d.dispersion * d.mean) / d.dispersion))
 
 
 def expectation(zero: ArrayLike, mean: ArrayLike, dispersion: ArrayLike) -> NDArray[Any]:
@@ -55,29 +61,24 @@ def variance(zero: ArrayLike, mean: ArrayLike, dispersion: ArrayLike) -> NDArray
 
 
 def quantile(level: float, zero: ArrayLike, mean: ArrayLike, dispersion: ArrayLike) -> NDArray[Any]:
-    """The smallest integer y with P(Y ≤ y) ≥ level, by bisection on the exact distribution function.
+    """The smallest integer y with P(Y ≤ y) ≥ level; see ``quantiles``."""
+    return quantiles((level,), zero, mean, dispersion)[..., 0]
 
-    Non-decreasing in ``level``, so quantiles of one distribution cannot cross.
+
+def quantiles(levels: Sequence[float], zero: ArrayLike, mean: ArrayLike, dispersion: ArrayLike) -> NDArray[Any]:
+    """[..., levels]: for each level the smallest integer y with P(Y ≤ y) ≥ level.
+
+    Non-decreasing in the level, so quantiles of one distribution cannot cross.
 
     Args:
-        level: between 0 and 1, both exclusive.
+        levels: each between 0 and 1, both exclusive.
     """
-    d = Zinb(*(np.ascontiguousarray(a) for a in np.broadcast_arrays(*_clean(zero, mean, dispersion))))
-    if not 0.0 < level < 1.0:
-        raise ValueError(f"a quantile's level lies between 0 and 1, not at {level}")
-    low = np.full(d.zero.shape, -1.0)  # always P(Y <= low) < level <= P(Y <= high)
-    high = np.zeros(d.zero.shape)
-    short = cdf(high, *d) < level
-    while short.any():
-        low = np.where(short, high, low)
-        high = np.where(short, 2.0 * high + 1.0, high)
-        short = (cdf(high, *d) < level) & (high < _LARGEST_MEAN * 1e3)
-    while ((high - low) > 1.0).any():
-        middle = np.floor((low + high) / 2.0)
-        enough = cdf(middle, *d) >= level
-        high = np.where(enough & (middle > low), middle, high)
-        low = np.where(~enough, middle, low)
-    return high
+    if not all(0.0 < level < 1.0 for level in levels):
+        raise ValueError(f"a quantile's level lies between 0 and 1, not at {list(levels)}")
+    d = Zinb(*np.broadcast_arrays(*_clean(zero, mean, dispersion)))
+    return count_quantiles.smallest(np.asarray(levels, np.float64), *(a.reshape(-1) for a in d)).reshape(
+        *d.zero.shape, len(levels)
+    )
 
 
 def pit(y: ArrayLike, zero: ArrayLike, mean: ArrayLike, dispersion: ArrayLike, uniform: ArrayLike) -> NDArray[Any]:
@@ -107,31 +108,46 @@ def cumulative(zero: ArrayLike, mean: ArrayLike, dispersion: ArrayLike, correlat
     total = np.cumsum(expectation(*d), -1)
     squares = np.cumsum(spread**2, -1)
     var = squares + correlation * (np.cumsum(spread, -1) ** 2 - squares)
-    none = np.log(np.clip(cdf(np.zeros_like(d.mean), *d), 1e-300, 1.0))
+    none = np.log(np.clip(empty(*d), 1e-300, 1.0))
     apart, together = np.cumsum(none, -1), np.minimum.accumulate(none, -1)
-    empty = np.exp(apart + np.clip(correlation, 0.0, 1.0) * (together - apart))
-    matched = matching(total, var, empty)
-    first = np.arange(d.mean.shape[-1]) == 0
-    return Zinb(
-        *(np.where(first, np.broadcast_to(own, sums.shape), sums) for own, sums in zip(d, matched, strict=True))
-    )
+    expected = np.exp(apart + np.clip(correlation, 0.0, 1.0) * (together - apart))
+    matched = matching(total[..., 1:], var[..., 1:], expected[..., 1:])
+    return Zinb(*(np.concatenate([own[..., :1], sums], -1) for own, sums in zip(d, matched, strict=True)))
 
 
-def matching(total: NDArray[Any], var: NDArray[Any], empty: NDArray[Any]) -> Zinb:
-    """The zero-inflated negative binomial with this mean, variance and, as far as one has it, P(0).
+def matching(total: NDArray[Any], var: NDArray[Any], none: NDArray[Any]) -> Zinb:
+    """The zero-inflated negative binomial with this mean, variance and, as far as one has it, P(0) = ``none``.
 
-    Bisection on π: at fixed mean and variance, P(0) rises with π as long as the count part is overdispersed.
+    At fixed mean and variance P(0) rises with π as long as the count part is overdispersed, so its root is bracketed;
+    it is found by false position in the variant of Illinois (Dowell and Jarratt 1971).
     """
     total = np.maximum(total, _SMALLEST)
     # alpha(pi) = ((var / total - 1) * (1 - pi) / total) - pi must stay positive: pi < ceiling
     excess = np.maximum(var / total - 1.0, 1e-6)
-    ceiling = excess / (excess + total) * (1.0 - 1e-9)
-    low, high = np.zeros_like(total), ceiling
-    for _ in range(40):
-        middle = (low + high) / 2.0
-        more = cdf(np.zeros_like(total), *_given(middle, total, excess)) < empty
-        low, high = np.where(more, middle, low), np.where(more, high, middle)
-    return _given(low, total, excess)
+
+    def surplus(zero: NDArray[Any]) -> NDArray[Any]:
+        mean = total / (1.0 - zero)
+        dispersion = np.maximum(excess / mean - zero, 1e-6)
+        return np.asarray(zero + (1.0 - zero) * np.exp(-np.log1p(dispersion * mean) / dispersion) - none)
+
+    low, high = np.zeros_like(total), excess / (excess + total) * (1.0 - 1e-9)
+    under, over = surplus(low), surplus(high)
+    low = np.where(over <= 0.0, high, low)  # more zeros than this mean and variance allow
+    high = np.where(under >= 0.0, low, high)  # fewer
+    kept = np.zeros_like(total)
+    for _ in range(_ROOT_STEPS):
+        gap = over - under
+        share = np.clip(np.where(gap > 0.0, -under / np.where(gap > 0.0, gap, 1.0), 0.5), 0.0, 1.0)
+        middle = low + share * (high - low)
+        value = surplus(middle)
+        short = value < 0.0
+        low, high = np.where(short, middle, low), np.where(short, high, middle)
+        # The end that stays twice running counts half, or it would stay for ever.
+        halved = np.where(short, np.where(kept > 0.0, 0.5, 1.0), np.where(kept < 0.0, 0.5, 1.0))
+        under, over = np.where(short, value, under * halved), np.where(short, over * halved, value)
+        kept = np.where(short, 1.0, -1.0)
+    closer = np.abs(under) <= np.abs(over)
+    return _given(np.where(closer, low, high), total, excess)
 
 
 def _given(zero: NDArray[Any], total: NDArray[Any], excess: NDArray[Any]) -> Zinb:

@@ -1,7 +1,7 @@
 """A finished forecaster: its folder written and read, and forecasts for rows of gold/windows."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from shelfcast.errors import ModelError
 from shelfcast.models import distributions, folder, window_tensors
+from shelfcast.models.calibration import Calibrations, Traits
 from shelfcast.models.distributions import Zinb
+from shelfcast.models.window_tensors import Inputs
 
 FILES = ("config.json", "mappings.json", "normalisation.json", "weights.npz")
 LEVELS = (0.1, 0.5, 0.9)
@@ -36,7 +38,8 @@ class TrainedForecaster:
         networks: the members, averaged in their raw heads.
         vocabularies: static column → values.
         norm: mean and deviation per input.
-        seasonal: whether the phase of the year is an input.
+        inputs: what of the windows the networks are given.
+        calibrations: of the distributions, fitted at an earlier origin.
         correlation: between two horizons of a series, for the sums.
         context, horizon: of the windows it was trained on.
     """
@@ -44,33 +47,35 @@ class TrainedForecaster:
     networks: Sequence[Any]
     vocabularies: Mapping[str, Sequence[str]]
     norm: Mapping[str, Sequence[float]]
-    seasonal: bool
+    inputs: Inputs
+    calibrations: Calibrations
     correlation: float
     context: int
     horizon: int
 
     def forecast(self, table: pa.Table | pd.DataFrame) -> Forecasts:
         """Forecasts at the last position of each row; one call of the network per member."""
-        windows = window_tensors.read(table, self.vocabularies, self.seasonal)
+        windows = window_tensors.read(table, self.vocabularies, self.inputs.seasonal)
         if len(windows) and (windows.context, windows.horizon) != (self.context, self.horizon):
             raise ModelError(
                 f"the model was trained on windows of context {self.context} and horizon {self.horizon}, gold/windows "
                 f"has {windows.context} and {windows.horizon}: build the features with its settings, or train again"
             )
-        given = window_tensors.tensors(windows, self.norm)
-        return self._finished(self._raw(given), given.scale[:, -1:])
+        given = window_tensors.tensors(windows, self.norm, self.inputs)
+        return self._finished(self._raw(given), window_tensors.traits(windows, given, self.context))
 
     def _raw(self, given: window_tensors.Tensors) -> NDArray[Any]:
         inputs = (given.history, given.planned, given.statics, given.started)
         return np.asarray(np.mean([last_position(network, inputs) for network in self.networks], axis=0))
 
-    def _finished(self, raw: NDArray[Any], scale: NDArray[Any]) -> Forecasts:
-        single, tweedie = distribution_of(raw, scale)
+    def _finished(self, raw: NDArray[Any], traits: Traits) -> Forecasts:
+        single = self.calibrations.corrected(distribution_of(raw, traits.scale[:, None]), traits)
+        mean = distributions.expectation(*single)
         sums = distributions.cumulative(*single, self.correlation)
         both = Zinb(*(np.stack([a, b], 1) for a, b in zip(single, sums, strict=True)))
         return Forecasts(
-            quantiles=np.stack([distributions.quantile(level, *both) for level in LEVELS], -1),
-            mean=np.stack([tweedie, np.cumsum(tweedie, -1)], 1),
+            quantiles=distributions.quantiles(LEVELS, *both),
+            mean=np.stack([mean, np.cumsum(mean, -1)], 1),
             distribution=both,
         )
 
@@ -83,7 +88,8 @@ class TrainedForecaster:
         }
         shape = self.networks[0].shape.as_dict()
         config = {
-            "shape": shape, "members": len(self.networks), "seasonal": self.seasonal, "correlation": self.correlation,
+            "shape": shape, "members": len(self.networks), "inputs": asdict(self.inputs),
+            "calibrations": self.calibrations.as_dict(), "correlation": self.correlation,
             "context": self.context, "horizon": self.horizon, "family": "zinb",
         }  # fmt: skip
         return {
@@ -94,14 +100,12 @@ class TrainedForecaster:
         }
 
 
-def distribution_of(raw: NDArray[Any], scale: NDArray[Any]) -> tuple[Zinb, NDArray[Any]]:
-    """Raw heads [N, 1, H, 4] and scale [N, 1] → distribution and Tweedie mean, arrays [N, H]."""
+def distribution_of(raw: NDArray[Any], scale: NDArray[Any]) -> Zinb:
+    """Raw heads [N, 1, H, 4] and scale [N, 1] → distribution, arrays [N, H]."""
     from shelfcast.models import forecaster
 
-    logit, mean, dispersion, tweedie = (
-        np.asarray(part, np.float64)[:, 0] for part in forecaster.parameters(raw, scale)
-    )
-    return Zinb(1.0 / (1.0 + np.exp(-logit)), mean, dispersion), tweedie
+    logit, mean, dispersion, _ = (np.asarray(part, np.float64)[:, 0] for part in forecaster.parameters(raw, scale))
+    return Zinb(1.0 / (1.0 + np.exp(-logit)), mean, dispersion)
 
 
 def last_position(network: Any, inputs: Sequence[Any]) -> NDArray[Any]:
@@ -136,7 +140,8 @@ def load(uri: str) -> TrainedForecaster:
                 variable.assign(arrays[f"{member}/{index}"])
         return TrainedForecaster(
             networks, folder.decode_json(found["mappings.json"]), folder.decode_json(found["normalisation.json"]),
-            config["seasonal"], config["correlation"], config["context"], config["horizon"],
+            Inputs.of(config["inputs"]), Calibrations.of(config["calibrations"]), config["correlation"],
+            config["context"], config["horizon"],
         )  # fmt: skip
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(

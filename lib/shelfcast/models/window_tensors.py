@@ -11,17 +11,58 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from shelfcast.errors import ContractError
+from shelfcast.lake.cutoffs import period_days
+from shelfcast.models import censoring, channels
+from shelfcast.models.calibration import SPARSE, Traits
+from shelfcast.models.channels import SCALE_PERIODS
 
 STATICS = ("department", "category", "brand", "manufacturer")
-PAST = ("units", "orders", "price", "discount")
+PAST = ("units", "orders", "price", "discount", "available")
 PLANNED = ("display", "display_main", "mailer", "mailer_main", "holiday", "month_start")
 COLUMNS = ("grain", "cutoff", "age", "length", *PAST, *PLANNED, "year_phase", *STATICS)
-SCALE_PERIODS = 13
-INPUTS = ("log_units", "log_relative", "log_scale", "log_age", "log_orders", "discount", "log_price", *PLANNED)
-"""Standardised channels of the history; ``started`` (1 from the first sale on) follows them."""
+_LEAST_RECENT = 0.2  # last year's season is still to be learnt from
+AVAILABLE = 0.5  # share of a period from which what was sold counts as the demand
+KINDS = {"display": ("display", "display_main"), "mailer": ("mailer", "mailer_main")}
+"""What may be planned → its columns."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Which of the stored columns the network is given, and what it may know ahead.
+
+    Attributes:
+        groups: optional groups of ``channels.GROUPS``.
+        planned: kinds of plans known ahead of their period; past ones are inputs in any case.
+        seasonal: whether the phase of the year is an input.
+    """
+
+    groups: tuple[str, ...] = channels.OPTIONAL
+    planned: tuple[str, ...] = tuple(KINDS)
+    seasonal: bool = False
+
+    @property
+    def future(self) -> tuple[str, ...]:
+        """Columns of what is planned."""
+        return (*PLANNED, "year_sine", "year_cosine") if self.seasonal else PLANNED
+
+    @property
+    def history(self) -> tuple[str, ...]:
+        """Standardised columns of the past; ``started`` (1 from the first sale on) follows them."""
+        return (*channels.names(self.groups), *self.future)
+
+    @staticmethod
+    def of(stored: Mapping[str, Any]) -> "Inputs":
+        """From ``dataclasses.asdict`` that went through JSON."""
+        return Inputs(tuple(stored["groups"]), tuple(stored["planned"]), stored["seasonal"])
+
+    def hidden(self) -> list[int]:
+        """Places in ``future`` of plans that are not known ahead."""
+        unknown = [column for kind, each in KINDS.items() if kind not in self.planned for column in each]
+        return [self.future.index(column) for column in unknown]
 
 
 @dataclass(frozen=True)
@@ -29,22 +70,25 @@ class Windows:
     """Compact columns of N windows; float32 unless said.
 
     Attributes:
-        units, orders, price, discount: [N, C].
+        units, orders, price, discount, available: [N, C].
         planned: [N, C + H, K], the columns PLANNED and, where the log spans years, the sine and cosine of the year.
         age, length: [N] int32, as in the table's contract.
         statics: [N, S] int32, dense numbers by vocabulary; 0 is rare or unknown.
-        newest: [N] bool, whether the window ends at the newest cutoff.
+        weeks: [N] float32, weeks of a period.
+        behind: [N] float32, weeks from the window's cutoff to the newest one.
     """
 
     units: NDArray[Any]
     orders: NDArray[Any]
     price: NDArray[Any]
     discount: NDArray[Any]
+    available: NDArray[Any]
     planned: NDArray[Any]
     age: NDArray[Any]
     length: NDArray[Any]
     statics: NDArray[Any]
-    newest: NDArray[Any]
+    weeks: NDArray[Any]
+    behind: NDArray[Any]
 
     def __len__(self) -> int:
         return len(self.age)
@@ -56,6 +100,15 @@ class Windows:
     @property
     def horizon(self) -> int:
         return int(self.planned.shape[1]) - self.context
+
+    @property
+    def newest(self) -> NDArray[Any]:
+        """[N] bool, whether the window ends at the newest cutoff."""
+        return np.asarray(self.behind == 0)
+
+    def sparse(self, until: int | None = None) -> NDArray[Any]:
+        """[N] bool: too few periods with sales, of the first ``until`` ones, to be treated like the others."""
+        return np.asarray((self.units[:, :until] > 0).sum(1) < SPARSE)
 
     def take(self, rows: Any) -> "Windows":
         """Chosen rows, by numbers, mask or slice."""
@@ -99,7 +152,7 @@ def read(
     Args:
         vocabularies: static column → values, numbered from 1 in this order.
         seasonal: whether the phase of the year is an input.
-        newest: grain → its newest cutoff, for Windows.newest; all rows count as newest if None.
+        newest: grain → its newest cutoff, for Windows.behind; all rows count as newest if None.
 
     Raises:
         ContractError: if arrays of one column differ in length.
@@ -109,20 +162,23 @@ def read(
     if seasonal:
         phase = 2.0 * np.pi * _matrix(table, "year_phase")
         planned += [np.sin(phase), np.cos(phase)]
-    fresh = np.ones(len(table), bool)
+    behind, grains = np.zeros(len(table), np.float32), _values(table, "grain")
     if newest is not None:
-        pairs = zip(_values(table, "grain"), _values(table, "cutoff"), strict=True)
-        fresh = np.asarray([newest.get(grain) == cutoff for grain, cutoff in pairs], bool)
+        pairs = zip(grains, _values(table, "cutoff"), strict=True)
+        behind = np.asarray([(newest[grain] - cutoff).days / 7 for grain, cutoff in pairs], np.float32)
+    lengths = {grain: period_days(grain) / 7 for grain in set(grains)}
     return Windows(
         units=np.maximum(arrays["units"], 0.0),
         orders=arrays["orders"],
         price=arrays["price"],
         discount=arrays["discount"],
+        available=arrays["available"],
         planned=np.stack(planned, -1).astype(np.float32),
         age=np.asarray(table["age"]).astype(np.int32),
         length=np.asarray(table["length"]).astype(np.int32),
         statics=_numbers(table, vocabularies),
-        newest=fresh,
+        weeks=np.asarray([lengths[grain] for grain in grains], np.float32),
+        behind=behind,
     )
 
 
@@ -149,18 +205,10 @@ def _values(table: pa.Table | pd.DataFrame, name: str) -> list[Any]:
 def _numbers(table: pa.Table | pd.DataFrame, vocabularies: Mapping[str, Sequence[str]]) -> NDArray[Any]:
     out = np.zeros((len(table), len(vocabularies)), np.int32)
     for place, (name, values) in enumerate(vocabularies.items()):
-        number = {value: index + 1 for index, value in enumerate(values)}
-        out[:, place] = [number.get(value, 0) for value in _values(table, name)]
+        known = pa.array(values, pa.string())
+        given = pa.array(table[name], pa.string()) if isinstance(table, pd.DataFrame) else table[name]
+        out[:, place] = pc.fill_null(pc.index_in(given, value_set=known), -1).to_numpy() + 1
     return out
-
-
-def scale(windows: Windows) -> NDArray[Any]:
-    """[N, C]: mean units of the last min(13, age) periods up to each position, plus .1 (causal)."""
-    total = np.cumsum(windows.units, 1, dtype=np.float64)
-    before = np.zeros_like(total)
-    before[:, SCALE_PERIODS:] = total[:, :-SCALE_PERIODS]
-    seen = np.clip(_seen(windows), 1, SCALE_PERIODS)
-    return np.asarray((total - before) / seen + 0.1, np.float32)
 
 
 def _seen(windows: Windows) -> NDArray[Any]:
@@ -168,33 +216,42 @@ def _seen(windows: Windows) -> NDArray[Any]:
     return np.asarray(np.arange(windows.context)[None] - (windows.context - windows.length[:, None]) + 1)
 
 
-def raw_inputs(windows: Windows) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """The channels INPUTS (and the year's, if read) before standardisation [N, C, F], scale [N, C], started [N, C]."""
-    units, context = windows.units, windows.context
-    seen = _seen(windows)
-    started = seen >= 1
-    scaled = scale(windows)
-    age = np.maximum(windows.age[:, None] - (context - 1) + np.arange(context)[None], 1)
-    sold = windows.price > 0
-    log_price = np.log(np.where(sold, windows.price, 1.0))
-    typical = np.cumsum(log_price, 1) / np.maximum(np.cumsum(sold, 1), 1)  # geometric mean of the prices so far
-    channels = [
-        np.log1p(units),
-        np.log((units + 0.1) / scaled),
-        np.log(scaled),
-        np.log(age),
-        np.log1p(np.maximum(windows.orders, 0.0)),
-        windows.discount,
-        np.where(sold, log_price - typical, 0.0),
-    ]
-    past = np.stack(channels, -1).astype(np.float32)
-    return np.concatenate([past, windows.planned[:, :context]], -1), scaled, started
+def demand(windows: Windows) -> NDArray[Any]:
+    """[N, C]: units, raised to the level known by then in periods in which a series could not be bought."""
+    if (windows.available >= AVAILABLE).all():
+        return windows.units
+    there = (windows.available >= AVAILABLE).astype(np.float32)
+    return censoring.uncensored(windows.units, there, windows.length, SCALE_PERIODS)
 
 
-def moments(windows: Windows) -> NDArray[Any]:
+def scale(windows: Windows) -> NDArray[Any]:
+    """[N, C]: the unit of the forecasts made at a position, see ``channels.history``."""
+    total = np.cumsum(demand(windows), 1, dtype=np.float64)
+    total[:, SCALE_PERIODS:] -= total[:, :-SCALE_PERIODS].copy()
+    return np.asarray(total / np.clip(_seen(windows), 1, SCALE_PERIODS) + 0.1, np.float32)
+
+
+def raw_inputs(windows: Windows, inputs: Inputs) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """The columns ``inputs.history`` before standardisation [N, C, F], scale [N, C], started [N, C]."""
+    past, scaled = _history(windows, inputs)
+    given = np.concatenate([np.moveaxis(past, 0, -1), windows.planned[:, : windows.context]], -1)
+    return given, scaled, _seen(windows) >= 1
+
+
+def _history(windows: Windows, inputs: Inputs) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Channels [F, N, C] and scale [N, C]."""
+    planned = windows.planned[:, : windows.context]
+    return channels.history(
+        (demand(windows), windows.orders, windows.price, windows.discount, windows.available),
+        [planned[..., PLANNED.index(kind)] for kind in ("display", "mailer")],
+        windows.length, windows.age, inputs.groups,
+    )  # fmt: skip
+
+
+def moments(windows: Windows, inputs: Inputs) -> NDArray[Any]:
     """[3, F]: count, sum and sum of squares of the inputs at started positions; they add up over ranks."""
-    inputs, _, started = raw_inputs(windows)
-    real = inputs[started].astype(np.float64)
+    given, _, started = raw_inputs(windows, inputs)
+    real = given[started].astype(np.float64)
     return np.stack([np.full(real.shape[1], float(len(real))), real.sum(0), (real**2).sum(0)])
 
 
@@ -206,13 +263,23 @@ def normalisation(total: NDArray[Any]) -> dict[str, list[float]]:
     return {"mean": mean.tolist(), "deviation": np.where(deviation > 1e-4, deviation, 1.0).tolist()}
 
 
-def tensors(windows: Windows, norm: Mapping[str, Sequence[float]]) -> Tensors:
-    """The network's inputs. What lies before the first sale is zero in every channel."""
-    inputs, scaled, started = raw_inputs(windows)
+def tensors(windows: Windows, norm: Mapping[str, Sequence[float]], inputs: Inputs) -> Tensors:
+    """The network's inputs. What lies before the first sale is zero in every channel, as are plans not known ahead."""
+    past, scaled = _history(windows, inputs)
     mean, deviation = (np.asarray(norm[key], np.float32) for key in ("mean", "deviation"))
-    history = np.where(started[..., None], (inputs - mean) / deviation, 0.0)
-    history = np.concatenate([history, started[..., None]], -1).astype(np.float32)
-    return Tensors(history, windows.planned, windows.statics, scaled, started)
+    history = channels.standardised(past, windows.planned, windows.length, mean, deviation)
+    planned = windows.planned
+    if inputs.hidden():
+        planned = planned.copy()
+        planned[..., inputs.hidden()] = 0.0
+    return Tensors(history, planned, windows.statics, scaled, _seen(windows) >= 1)
+
+
+def traits(windows: Windows, given: Tensors, origin: int) -> Traits:
+    """What a correction of forecasts made after ``origin`` periods of the context may depend on."""
+    shares = [PLANNED.index(kind) for kind in KINDS]
+    planned = given.planned[:, origin : origin + windows.horizon, shares]
+    return Traits(given.scale[:, origin - 1], planned, windows.sparse(origin))
 
 
 def targets(windows: Windows) -> NDArray[Any]:
@@ -222,12 +289,20 @@ def targets(windows: Windows) -> NDArray[Any]:
     return np.stack([units[:, 1 + h : 1 + h + windows.context] for h in range(windows.horizon)], -1)
 
 
+def recency(windows: Windows, half_life: float | None) -> NDArray[Any]:
+    """[N, C]: how much a position counts: half as much every ``half_life`` weeks, at least a fifth."""
+    past = np.arange(windows.context)[::-1] * windows.weeks[:, None] + windows.behind[:, None]
+    if half_life is None:
+        return np.ones_like(past)
+    return np.asarray(np.maximum(0.5 ** (past / half_life), _LEAST_RECENT), np.float32)
+
+
 def weights(windows: Windows, least_sales: int, held_out: int = 0) -> NDArray[Any]:
     """[N, C, H]: 1 where a position's target may be trained on, else 0.
 
     A position counts from ``least_sales`` periods with sales on; where the history is longer than the window, only
-    once the scale has all its periods. A target counts if it lies inside the window and, in windows that end at the
-    newest cutoff, before its last ``held_out`` periods.
+    once the scale has all its periods. A target counts if it lies inside the window, if the series could be bought
+    then and, in windows that end at the newest cutoff, if it lies before the last ``held_out`` periods.
     """
     seen = _seen(windows)
     cut_short = (windows.age > windows.length)[:, None]
@@ -236,4 +311,8 @@ def weights(windows: Windows, least_sales: int, held_out: int = 0) -> NDArray[An
     reach = np.arange(windows.context)[:, None] + 1 + np.arange(windows.horizon)[None]  # position of the target
     last = windows.context - np.where(windows.newest, held_out, 0)
     inside = reach[None] < last[:, None, None]
-    return np.asarray(enough[..., None] & inside, np.float32)
+    weight = np.asarray(enough[..., None] & inside, np.float32)
+    there = windows.available >= AVAILABLE
+    if not there.all():
+        weight *= censoring.available_targets(there.astype(np.float32), windows.horizon)
+    return weight

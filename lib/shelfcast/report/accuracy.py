@@ -1,17 +1,21 @@
 """Measured accuracy: the models of a run beside the baselines, from ops/metrics."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
+from typing import Any
 
 import pyarrow.compute as pc
 
 from shelfcast.report.reader import Reader
 
 FORECASTER, RECOMMENDER = "forecaster", "recommender"
+BOOSTED = "lightgbm"  # what the names of trained rivals begin with
 SIZES = ("series", "users", "rows")  # metrics that count what was measured
 _SEGMENT = re.compile(r"^\s*(?P<dimension>[^=:]+?)\s*[=:]\s*(?P<value>.+?)\s*$")
+
+_WAY = re.compile(r"\[[a-z,]+\]$")  # see lake.ledger.way_mark
 
 
 @dataclass(frozen=True)
@@ -25,10 +29,17 @@ class Score:
 
 @dataclass(frozen=True)
 class Metrics:
-    """Figures of one as_of: (model, metric, segment) → value, and the stored best baseline per (metric, segment)."""
+    """Figures of one as_of.
+
+    Attributes:
+        values: (model, metric, segment) → value.
+        best: (metric, segment) → the stored best baseline.
+        ways: what was known ahead, where a backtest compared several sets of plans → figures of that way.
+    """
 
     values: dict[tuple[str, str, str], float]
     best: dict[tuple[str, str], str]
+    ways: dict[str, "Metrics"] = field(default_factory=dict)
 
     def value(self, model: str, metric: str, segment: str = "all") -> float | None:
         return self.values.get((model, metric, segment))
@@ -47,6 +58,16 @@ class Metrics:
         named = self.best.get((metric, segment))
         baselines = [score for score in self.ranked(metric, owner, segment) if not score.ours]
         return next((score for score in baselines if score.model == named), baselines[0] if baselines else None)
+
+    def best_of(self, metric: str, owner: str, segment: str = "all", *, boosted: bool) -> Score | None:
+        """The best of the trained rivals, or of the baselines that no training went into."""
+        rivals = (score for score in self.ranked(metric, owner, segment) if not score.ours)
+        return next((score for score in rivals if score.model.startswith(BOOSTED) == boosted), None)
+
+    def interval(self, prefix: str = "") -> tuple[float, float] | None:
+        """95 % interval of the forecaster's WAPE less that of the best baseline, or of the one a prefix stands for."""
+        low, high = (self.value(FORECASTER, f"{prefix}wape_interval_{end}") for end in ("low", "high"))
+        return None if low is None or high is None else (low, high)
 
     def value_added(self, metric: str = "wape") -> float | None:
         """Forecast value added: the share of the best baseline's error that the forecaster saves."""
@@ -96,6 +117,17 @@ def metrics(reader: Reader, as_of: date, versions: Sequence[str] = ()) -> Metric
     rows = reader.rows("ops/metrics", columns, pc.field("as_of") == as_of, newest=True).to_pylist()
     rows = [row for row in rows if row["value"] is not None and row["value"] == row["value"]]
     rows.sort(key=lambda row: (row["model_version"] in versions, row["model_version"]))
+    parts: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        marked = _WAY.search(row["model"])
+        mark = marked[0] if marked else ""
+        names = {key: row[key].removesuffix(mark) if row[key] else None for key in ("model", "baseline")}
+        parts.setdefault(mark.strip("[]"), []).append({**row, **names})
+    ways = {way: _figures(part) for way, part in parts.items() if way}
+    return replace(_figures(parts.get("", [])), ways=ways)
+
+
+def _figures(rows: Sequence[Mapping[str, Any]]) -> Metrics:
     return Metrics(
         {(row["model"], row["metric"].lower(), row["segment"]): row["value"] for row in rows},
         {

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 
 from shelfcast.report.accuracy import Score
 from shelfcast.report.demand import Outlook
+from shelfcast.report.drivers import Drivers
 from shelfcast.report.palette import light
 
 FONT = "ui-sans-serif, system-ui, -apple-system, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif"
@@ -143,6 +144,22 @@ def pit(shares: Sequence[float]) -> str:
     )
     figure.update_yaxes(range=[0, max(0.16, *shares) * 1.05])
     return _finish(figure, height=250, legend=False, hover="closest")
+
+
+def shares(drivers: Drivers) -> str:
+    """Bars of what drove the forecasts, a colour for each kind of series; the largest group on top."""
+    figure = go.Figure()
+    labels = [plain(group) for group in reversed(drivers.groups)]
+    colours = ("accent", "plan", "quiet")
+    for (kind, values), colour in reversed(list(zip(drivers.kinds.items(), colours, strict=False))):
+        figure.add_bar(
+            y=labels, x=list(reversed(values)), name=plain(kind), orientation="h", marker={"color": light(colour)},
+            hovertemplate="%{y}: %{x:.0%}<extra></extra>",
+        )  # fmt: skip
+    figure.update_layout(barmode="group")
+    figure.update_xaxes(tickformat=".0%", rangemode="tozero")
+    figure.update_yaxes(showgrid=False)
+    return _finish(figure, height=60 + 18 * len(labels) * len(drivers.kinds), legend=True, hover="closest")
 
 
 def words(model: str) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from shelfcast.report.products import Product, products
@@ -13,6 +14,7 @@ from shelfcast.report.truth import Series, Truth
 from shelfcast.settings import Settings
 
 CANDIDATES = 500  # series looked at when a few are chosen
+_BAND = ("q10", "q50", "q90", "mean")
 HISTORY = 104  # periods of the total's history
 
 
@@ -88,12 +90,22 @@ def total(reader: Reader, at: Frame, truth: Truth) -> Outlook | None:
     history = reader.sums("gold/demand", ["period_start"], ["units"], past)
     if history.num_rows == 0:
         return None
-    ahead = reader.sums("gold/forecasts", ["target_start"], ["q10", "q50", "q90", "mean"], at.forecasts())
+    ahead = _chain(reader, at)
     return Outlook(
         periods=history["period_start"].to_pylist(), units=history["units"].to_pylist(),
-        targets=at.targets, **{name: ahead[name].to_pylist() for name in ("q10", "q50", "q90", "mean")},
+        targets=at.targets, **{name: ahead[name].to_pylist() for name in _BAND},
         truth=[truth.total.get(start) for start in at.targets],
     )  # fmt: skip
+
+
+def _chain(reader: Reader, at: Frame) -> pa.Table:
+    """The chain by period, from gold/totals; without it sums of the series' own quantiles, far too wide a band."""
+    here = (pc.field("as_of") == at.as_of) & (pc.field("period") == at.grain.partition(".")[0])
+    columns = ["target_start", "q10", "q50", "q90", "units"]
+    found = reader.rows("gold/totals", columns, here & (pc.field("level") == "chain") & ~pc.field("cumulative"))
+    if found.num_rows != len(at.targets):
+        return reader.sums("gold/forecasts", ["target_start"], list(_BAND), at.forecasts())
+    return found.rename_columns([*columns[:-1], "mean"]).sort_by("target_start")
 
 
 def chosen(reader: Reader, settings: Settings, at: Frame, truth: Truth) -> list[Outlook]:

@@ -13,10 +13,12 @@ from plotly.offline import get_plotlyjs
 from shelfcast.report import charts
 from shelfcast.report.accuracy import FORECASTER, RECOMMENDER, Metrics, Score, label
 from shelfcast.report.demand import Frame, Outlook
+from shelfcast.report.drivers import drivers
 from shelfcast.report.intake import FATES, Intake
 from shelfcast.report.lists import Lists
 from shelfcast.report.palette import COLOURS, swaps
 from shelfcast.report.process import Model, Took
+from shelfcast.report.totals import Totals
 
 FORECAST_METRICS = {
     "wape": "WAPE", "wape_rounded": "WAPE, rounded", "rmse": "RMSE of the mean", "bias": "Bias", "pinball": "Pinball",
@@ -34,6 +36,7 @@ class Facts:
     at: Frame
     intake: Intake
     total: Outlook | None
+    totals: Totals
     chosen: list[Outlook]
     worst: list[Outlook]
     forecast_series: int
@@ -57,12 +60,25 @@ class Figure:
 
 @dataclass(frozen=True)
 class Segment:
-    """A part of the series: its size, our figure and the best baseline's."""
+    """A part of the series: its size, our figure, the rivals', and how often the truth fell below our .9 quantile."""
 
     label: str
     size: float | None
     ours: float
     best: Score | None
+    statistical: Score | None
+    boosted: Score | None
+    covered: float | None
+
+
+@dataclass(frozen=True)
+class Way:
+    """One set of plans known ahead: our figure, the rival's that was trained, the 95 % interval of their difference."""
+
+    planned: str
+    ours: float
+    boosted: Score | None
+    interval: tuple[float, float] | None
 
 
 def render(facts: Facts) -> str:
@@ -71,7 +87,7 @@ def render(facts: Facts) -> str:
     arrived = sum(value is not None for value in facts.total.truth) if facts.total else 0
     return template.render(
         as_of=facts.as_of, at=facts.at, run_id=facts.run_id, release=_release(), figures=_figures(facts),
-        intake=facts.intake, fates=FATES, total=facts.total, arrived=arrived,
+        intake=facts.intake, fates=FATES, total=facts.total, totals=facts.totals, arrived=arrived,
         total_chart=_safe(charts.outlook(facts.total, height=360)) if facts.total else None,
         chosen=facts.chosen, worst=facts.worst, promoted=any(line.promoted for line in facts.chosen),
         **_accuracy(facts.metrics), **_recommendations(facts.metrics), lists=facts.lists,
@@ -150,6 +166,11 @@ def _accuracy(metrics: Metrics) -> dict[str, Any]:
         "pit_gap": max((abs(share - 0.1) for share in shares), default=None),
         "horizon_chart": _horizons(metrics, segments.pop("horizon", [])),
         "segments": [(name, _segments(metrics, parts)) for name, parts in sorted(segments.items())],
+        "boosted": metrics.best_of("wape", FORECASTER, boosted=True) is not None,
+        "covered": metrics.value(FORECASTER, "coverage_q90") is not None,
+        "ways": _ways(metrics),
+        "drivers": (found := drivers(metrics)),
+        "drivers_chart": _safe(charts.shares(found)) if found else None,
     }
 
 
@@ -162,7 +183,12 @@ def _verdict(metrics: Metrics) -> str:
     if best is None or added is None:
         return said
     better = "less" if added > 0 else "more"
-    return f"{said} That is {abs(added):.1%} {better} error than the best of the baselines, {charts.words(best.model)}."
+    said += f" That is {abs(added):.1%} {better} error than the best of the baselines, {charts.words(best.model)}."
+    interval = metrics.interval()
+    if interval is None:
+        return said
+    low, high = (f"{end:+.3f}".replace("-", "−") for end in interval)
+    return f"{said} The difference in WAPE lies between {low} and {high} (95 %, paired over series)."
 
 
 def _horizons(metrics: Metrics, segments: Sequence[str]) -> Markup | None:
@@ -177,10 +203,27 @@ def _horizons(metrics: Metrics, segments: Sequence[str]) -> Markup | None:
 
 def _segments(metrics: Metrics, parts: Sequence[str]) -> list[Segment]:
     return [
-        Segment(label(part), metrics.size(FORECASTER, part), ours, metrics.best_baseline("wape", FORECASTER, part))
+        Segment(
+            label(part), metrics.size(FORECASTER, part), ours, metrics.best_baseline("wape", FORECASTER, part),
+            metrics.best_of("wape", FORECASTER, part, boosted=False),
+            metrics.best_of("wape", FORECASTER, part, boosted=True), metrics.value(FORECASTER, "coverage_q90", part),
+        )
         for part in parts
         if (ours := metrics.value(FORECASTER, "wape", part)) is not None
-    ]
+    ]  # fmt: skip
+
+
+def _ways(metrics: Metrics) -> list[Way]:
+    """The run's own way first; nothing where no backtest compared several."""
+    found = {"as configured": metrics, **metrics.ways} if metrics.ways else {}
+    return [
+        Way(
+            planned, ours, of_way.best_of("wape", FORECASTER, boosted=True),
+            of_way.interval("lightgbm_") or of_way.interval(),
+        )
+        for planned, of_way in found.items()
+        if (ours := of_way.value(FORECASTER, "wape")) is not None
+    ]  # fmt: skip
 
 
 def _recommendations(metrics: Metrics) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from shelfcast.lake.ledger import Ledger
 from shelfcast.lake.paths import filesystem, is_local
 from shelfcast.lake.step import Outcome, Step
-from shelfcast.report import accuracy, demand, intake, lists, process
+from shelfcast.report import accuracy, demand, intake, lists, process, totals
 from shelfcast.report.page import Facts, render
 from shelfcast.report.reader import Reader
 from shelfcast.report.truth import Truth
@@ -45,8 +45,9 @@ def gather(lake: str, settings: Settings, as_of: date, run_id: str, models: Mapp
     versions = [folder.rstrip("/").rsplit("/", 1)[-1] for folder in models.values()]
     return Facts(
         run_id=run_id, as_of=as_of, at=at, intake=intake.intake(reader, settings, records),
-        total=demand.total(reader, at, truth), chosen=demand.chosen(reader, settings, at, truth),
-        worst=demand.worst(reader, settings, at, truth), forecast_series=sum(row["rows"] for row in made),
+        total=demand.total(reader, at, truth), totals=totals.totals(reader, at),
+        chosen=demand.chosen(reader, settings, at, truth), worst=demand.worst(reader, settings, at, truth),
+        forecast_series=sum(row["rows"] for row in made),
         metrics=accuracy.metrics(reader, as_of, [*versions, *(row["model_version"] for row in made)]),
         lists=lists.lists(reader, settings, as_of), steps=process.steps(records, run_id, as_of),
         models=process.models(models), published=published, smallest_group=settings.report.smallest_group,

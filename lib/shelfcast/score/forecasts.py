@@ -1,12 +1,12 @@
 """The step that forecasts every active series: the model is loaded once per Python worker, each batch is one call."""
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import date, timedelta
+from datetime import date
 from functools import reduce
 from typing import Any
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -15,16 +15,18 @@ from shelfcast.lake.contract import spark_type
 from shelfcast.lake.cutoffs import cutoffs, period_days
 from shelfcast.lake.step import Outcome, Step, content_id
 from shelfcast.lake.tables import contract
-from shelfcast.models import folder, window_tensors
+from shelfcast.models import folder, settling, window_tensors
+from shelfcast.models.launches import LaunchRates
+from shelfcast.score import contributions
 
 TABLE = "gold/forecasts"
 KEY = ("grain", "product_id", "store_id")
-_INPUT = (*KEY, *(name for name in window_tensors.COLUMNS if name not in KEY))
+_INPUT = tuple(dict.fromkeys((*KEY, *window_tensors.COLUMNS, *settling.COLUMNS)))
 _LOADED: dict[str, Any] = {}
 
 
 def run(step: Step) -> Outcome:
-    """Forecast the series active at ``as_of`` and replace that slice of gold/forecasts.
+    """Forecast the series active or new at ``as_of`` and replace that slice of gold/forecasts.
 
     Raises:
         ModelError: if the model is missing or damaged.
@@ -38,13 +40,16 @@ def run(step: Step) -> Outcome:
     ends = cutoffs(step.settings, as_of)
     windows = at_cutoffs(step.read("gold/windows"), ends)
     horizon = step.settings.windows.horizon
-    scored = forecasts(windows, uri, version, as_of, horizon, step.settings.score.batch).persist()
+    rates = launch_rates(step)
+    scored = forecasts(windows, uri, version, as_of, horizon, step.settings.score.batch, rates).persist()
     try:
-        active = step.read("gold/series").where((F.col("as_of") == F.lit(as_of)) & (F.col("status") == "active"))
+        forecast = F.col("status").isin("active", "new")
+        active = step.read("gold/series").where((F.col("as_of") == F.lit(as_of)) & forecast)
         series = reconcile(scored, active, horizon, as_of)
         step.replace(TABLE, scored, slices=[as_of])
     finally:
         scored.unpersist()
+    contributions.write(step, windows, uri, version, loaded)
     return Outcome(
         rows_in=series,
         rows_out=series * horizon * 2,
@@ -53,38 +58,62 @@ def run(step: Step) -> Outcome:
     )
 
 
+def launch_rates(step: Step) -> dict[str, LaunchRates]:
+    """Grain → what products of each kind sell at first; one row per kind of product reaches the driver."""
+    if not step.has("gold/launches"):
+        return {}
+    return settling.rates_of(step.read("gold/launches").where(F.col("as_of") == F.lit(step.day())).toPandas())
+
+
 def at_cutoffs(windows: DataFrame, ends: Mapping[str, date]) -> DataFrame:
     """The newest window of each series: what the model is given."""
     chosen = [(F.col("grain") == grain) & (F.col("cutoff") == F.lit(end)) for grain, end in ends.items()]
     return windows.where(reduce(lambda a, b: a | b, chosen)).select(*_INPUT)
 
 
-def forecasts(windows: DataFrame, uri: str, version: str, as_of: date, horizon: int, batch: int) -> DataFrame:
+def forecasts(
+    windows: DataFrame,
+    uri: str,
+    version: str,
+    as_of: date,
+    horizon: int,
+    batch: int,
+    rates: Mapping[str, LaunchRates] | None = None,
+) -> DataFrame:
     """Rows of gold/forecasts for rows of gold/windows: every horizon, and the sums over 1..h.
 
     Args:
         uri: the model's folder, visible to every executor.
         batch: series scored in one call.
+        rates: grain → rates of series that never sold.
     """
     parallel = windows.sparkSession.sparkContext.defaultParallelism
     if windows.rdd.getNumPartitions() < parallel:
         windows = windows.repartition(parallel)
-    return windows.mapInPandas(scorer(uri, version, as_of, horizon, batch), _schema())
+    return windows.mapInArrow(scorer(uri, version, as_of, horizon, batch, rates or {}), _schema())
 
 
 def scorer(
-    uri: str, version: str, as_of: date, horizon: int, batch: int
-) -> Callable[[Iterator[pd.DataFrame]], Iterator[pd.DataFrame]]:
-    """The function that Spark's Python workers run over batches of windows."""
+    uri: str, version: str, as_of: date, horizon: int, batch: int, rates: Mapping[str, LaunchRates]
+) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """The function that Spark's Python workers run over record batches of windows, whatever their size."""
 
-    def score(frames: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    def score(given: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         model = loaded(uri)
-        for frame in frames:
-            for start in range(0, len(frame), batch):
-                part = frame.iloc[start : start + batch]
-                yield long_rows(part, model.forecast(part), as_of, horizon, version)
+        for rows in given:
+            for part in parts(rows, batch):
+                found = settling.settled(model.forecast(part), part, rates, model.correlation)
+                yield long_rows(part, found, as_of, horizon, version)
 
     return score
+
+
+def parts(rows: pa.RecordBatch, most: int) -> Iterator[pa.Table]:
+    """Equal parts of at most ``most`` rows, none of them copied."""
+    size, count = rows.num_rows, -(-rows.num_rows // most)
+    for part in range(count):
+        start, end = size * part // count, size * (part + 1) // count
+        yield pa.Table.from_batches([rows.slice(start, end - start)])
 
 
 def loaded(uri: str) -> Any:
@@ -103,34 +132,40 @@ def loaded(uri: str) -> Any:
     return _LOADED[uri]
 
 
-def long_rows(windows: pd.DataFrame, found: Any, as_of: date, horizon: int, version: str) -> pd.DataFrame:
+def long_rows(windows: pa.Table, found: Any, as_of: date, horizon: int, version: str) -> pa.RecordBatch:
     """N windows and their Forecasts as N · 2 · H rows of gold/forecasts."""
-    each = 2 * horizon
-    first = [cutoff + timedelta(days=1) for cutoff in windows["cutoff"]]
-    days = [period_days(grain) for grain in windows["grain"]]
-    starts = [
-        day + timedelta(days=length * h)
-        for day, length in zip(first, days, strict=True)
-        for h in (*range(horizon), *[0] * horizon)
-    ]
-    zinb = np.stack([values.reshape(-1) for values in found.distribution], -1).tolist()
-    distributions: list[Any] = [
-        {"family": "zinb", "zero": zero, "mean": mean, "dispersion": dispersion} for zero, mean, dispersion in zinb
-    ]
+    each, count = 2 * horizon, len(windows)
+    source = pa.array(np.repeat(np.arange(count, dtype=np.int32), each))
+    zero, mean, dispersion = (pa.array(values.reshape(-1)) for values in found.distribution)
+    family = pa.repeat("zinb", count * each)
     quantiles = found.quantiles.reshape(-1, 3)
-    rows = pd.DataFrame({name: np.repeat(windows[name].to_numpy(), each) for name in KEY})
-    return rows.assign(
-        as_of=as_of,
-        target_start=starts,
-        horizon=np.tile(np.tile(np.arange(1, horizon + 1, dtype=np.int32), 2), len(windows)),
-        cumulative=np.tile(np.repeat([False, True], horizon), len(windows)),
-        q10=quantiles[:, 0],
-        q50=quantiles[:, 1],
-        q90=quantiles[:, 2],
-        mean=found.mean.reshape(-1),
-        distribution=distributions,
-        model_version=version,
-    )[contract(TABLE).names()]
+    values: dict[str, Any] = {name: windows[name].combine_chunks().take(source) for name in KEY}
+    values |= {
+        "as_of": pa.repeat(pa.scalar(as_of, pa.date32()), count * each),
+        "target_start": _starts(windows, horizon),
+        "horizon": pa.array(np.tile(np.arange(1, horizon + 1, dtype=np.int32), 2 * count)),
+        "cumulative": pa.array(np.tile(np.repeat([False, True], horizon), count)),
+        "q10": pa.array(quantiles[:, 0]),
+        "q50": pa.array(quantiles[:, 1]),
+        "q90": pa.array(quantiles[:, 2]),
+        "mean": pa.array(found.mean.reshape(-1)),
+        "distribution": pa.StructArray.from_arrays(
+            [family, zero, mean, dispersion], ["family", "zero", "mean", "dispersion"]
+        ),
+        "model_version": pa.repeat(version, count * each),
+    }
+    names = contract(TABLE).names()
+    return pa.RecordBatch.from_arrays([values[name] for name in names], names)
+
+
+def _starts(windows: pa.Table, horizon: int) -> pa.Array:
+    """First days of the targets: of every horizon, then of the first one for each sum."""
+    first = windows["cutoff"].combine_chunks().cast(pa.int32()).to_numpy(zero_copy_only=False) + 1
+    grains = windows["grain"].combine_chunks().dictionary_encode()
+    lengths = np.asarray([period_days(grain) for grain in grains.dictionary.to_pylist()], np.int32)
+    days = lengths[grains.indices.to_numpy(zero_copy_only=False)]
+    ahead = np.concatenate([np.arange(horizon, dtype=np.int32), np.zeros(horizon, np.int32)])
+    return pa.array((first[:, None] + days[:, None] * ahead).reshape(-1).astype(np.int32)).cast(pa.date32())
 
 
 def _schema() -> str:

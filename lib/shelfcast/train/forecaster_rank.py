@@ -1,4 +1,9 @@
-"""What each rank of a forecaster training does: choose the number of epochs on an earlier origin, refit, publish."""
+"""What each rank of a forecaster training does: choose the number of epochs on an earlier origin, refit, publish.
+
+The same seed, ranks, threads, data, code and packages (all stored in the model's folder) give the same metrics: to the
+last bit with one thread a rank and up to two ranks, whose sum does not depend on its order; to about 1e-4 of each
+figure otherwise, because sums of more parts are rounded in the order in which they come.
+"""
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -8,11 +13,15 @@ import keras
 import tensorflow as tf
 
 from shelfcast.models import folder, forecaster
+from shelfcast.models.calibration import Calibrations
 from shelfcast.models.trained_forecaster import TrainedForecaster
+from shelfcast.models.window_tensors import Inputs
 from shelfcast.settings import Forecaster as Hyper
+from shelfcast.train import versions
 from shelfcast.train.checkpoint import Checkpoint
 from shelfcast.train.collective import Collective
-from shelfcast.train.forecaster_fit import Fit, Validation
+from shelfcast.train.earlier_origin import Validation
+from shelfcast.train.forecaster_fit import Fit
 from shelfcast.train.windows_share import Share, WindowsShare
 
 
@@ -34,10 +43,10 @@ class Progress:
     losses: list[list[float]] = field(default_factory=list)
     seconds: float = 0.0
 
-    def chosen(self, most: int) -> int:
-        """Epochs with the least negative log-likelihood at the earlier origin; all if nothing was held out."""
+    def chosen(self) -> int | None:
+        """Epochs with the least negative log-likelihood at the earlier origin; None if nothing was held out."""
         scores = [entry["nll"] for entry in self.validations if entry["targets"]]
-        return 1 + scores.index(min(scores)) if scores else most
+        return 1 + scores.index(min(scores)) if scores else None
 
 
 class Training:
@@ -77,11 +86,12 @@ class Training:
         held_out = self.share.horizon if stage == 0 else 0
         keras.backend.clear_session()
         seed = self.payload["seed"] + max(stage - 1, 0)
-        return Fit(self.share, self.hyper, seed, held_out, self.collective)
+        chosen = self.progress.chosen() if stage else None
+        return Fit(self.share, self.hyper, seed, held_out, self.collective, chosen)
 
     def _stage(self, fit: Fit) -> None:
         choosing = self.progress.stage == 0
-        wanted = self.hyper.epochs if choosing else self.progress.chosen(self.hyper.epochs)
+        wanted = (None if choosing else self.progress.chosen()) or fit.epochs
         if fit.steps == 0:
             return
         for number in range(self.progress.epochs + 1, wanted + 1):
@@ -119,11 +129,11 @@ class Training:
             folder.put(folder.partial(self.uri), f"member_{member}.npz", folder.encode_arrays(arrays))
 
     def _publish(self, fit: Fit) -> dict[str, Any]:
-        chosen = self.progress.chosen(self.hyper.epochs)
-        at_choice = self.progress.validations[chosen - 1] if self.progress.validations else None
+        chosen = self.progress.chosen()
+        at_choice = self.progress.validations[chosen - 1] if chosen else None
         rows = int(self.collective.sum(len(fit.windows)))
         metrics = {
-            "epochs": chosen,
+            "epochs": chosen or fit.epochs,
             "windows": rows,
             "ranks": self.collective.size,
             "seconds": round(self.progress.seconds, 1),
@@ -136,13 +146,15 @@ class Training:
         if self.board is not None:
             self.board.close()
         trained = TrainedForecaster(
-            self._members(fit), self.share.vocabularies, self.share.norm, self.share.seasonal,
+            self._members(fit), self.share.vocabularies, self.share.norm, self.share.inputs,
+            Calibrations.of(at_choice["calibrations"]) if at_choice else Calibrations(),
             at_choice["correlation"] if at_choice else 0.0, self.share.context, self.share.horizon,
         )  # fmt: skip
         files = trained.files() | {
             "metrics.json": folder.encode_json(metrics),
             "settings.json": folder.encode_json({"hyper": self.payload["hyper"], "seed": self.payload["seed"]}),
             "inputs.json": folder.encode_json(self.payload["inputs"]),
+            "versions.json": folder.encode_json(versions.versions(self.payload.get("made_of", {}))),
         }
         folder.publish(self.uri, files, logs=self.logs)
         return metrics
@@ -165,7 +177,7 @@ def work(payload: dict[str, Any], collective: Collective) -> dict[str, Any]:
 
     Args:
         payload: lake, version (of gold/windows), chains (grain → cutoffs as ISO dates, the newest last), model (URI),
-            hyper (section forecaster of the configuration), seed, inputs (stored with the model).
+            hyper (section forecaster of the configuration), seed, inputs and made_of (stored with the model).
 
     Returns:
         metrics, JSON-able.
@@ -175,5 +187,6 @@ def work(payload: dict[str, Any], collective: Collective) -> dict[str, Any]:
     if len(payload["chains"]) > 1:  # series of several grains share one network, which must tell them apart
         hyper = hyper.model_copy(update={"embeddings": {"grain": 2, **hyper.embeddings}})
         payload = payload | {"hyper": hyper.model_dump(mode="json")}
-    share = reader.load(list(hyper.embeddings), hyper.min_sale_periods)
+    inputs = Inputs(groups=tuple(hyper.inputs), planned=tuple(hyper.planned))
+    share = reader.load(list(hyper.embeddings), hyper.min_sale_periods, inputs)
     return Training(payload, share, collective).run()

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import reduce
 from typing import Any
@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from shelfcast.errors import TrainingError
 from shelfcast.lake.snapshot import Snapshot
 from shelfcast.models import window_tensors
-from shelfcast.models.window_tensors import Windows
+from shelfcast.models.window_tensors import Inputs, Windows
 from shelfcast.train.collective import Collective
 
 BUCKETS = 1024
@@ -30,7 +30,7 @@ class Share:
     Attributes:
         windows: this rank's windows that carry at least one target.
         least_sales: periods with sales from which a position counts.
-        vocabularies, norm, seasonal: see TrainedForecaster.
+        vocabularies, norm, inputs: see TrainedForecaster.
         context, horizon: of the windows.
     """
 
@@ -38,7 +38,7 @@ class Share:
     least_sales: int
     vocabularies: dict[str, list[str]]
     norm: dict[str, list[float]]
-    seasonal: bool
+    inputs: Inputs
     context: int
     horizon: int
 
@@ -53,15 +53,21 @@ class WindowsShare:
         self.collective = collective
         mine = [bucket for bucket in range(BUCKETS) if bucket % collective.size == collective.rank]
         of_grain = [(pc.field("grain") == grain) & pc.field("cutoff").isin(days) for grain, days in self.chains.items()]
-        self.where = reduce(lambda a, b: a | b, of_grain) & pc.field("bucket").isin(mine)
+        sold = pc.field("length") > 0  # series that never sold have nothing to learn from
+        self.where = reduce(lambda a, b: a | b, of_grain) & pc.field("bucket").isin(mine) & sold
 
     def _tables(self, columns: Sequence[str]) -> Iterator[pa.Table]:
         for batch in self.snapshot.batches(columns, self.where, rows=8192):
             if batch.num_rows:
                 yield pa.Table.from_batches([batch])
 
-    def load(self, statics: Sequence[str], least_sales: int) -> Share:
+    def load(self, statics: Sequence[str], least_sales: int, inputs: Inputs | None = None) -> Share:
         """The share, with vocabularies and normalisation that all ranks agree on.
+
+        Args:
+            statics: columns to be numbered.
+            least_sales: periods with sales from which a position counts.
+            inputs: what the network will be given; the phase of the year is added where the log spans years.
 
         Raises:
             TrainingError: if no rank finds a window.
@@ -74,14 +80,15 @@ class WindowsShare:
             )
         context, horizon = known[0]
         spans = [(days[-1] - days[0]).days for days in self.chains.values()]
-        seasonal = max(spans) >= _SEASONAL_DAYS
-        windows, least = self._windows(vocabularies, seasonal, least_sales)
-        width = len(window_tensors.INPUTS) + (2 if seasonal else 0)
-        moments = window_tensors.moments(windows) if windows is not None else np.zeros((3, width))
+        inputs = replace(inputs or Inputs(), seasonal=max(spans) >= _SEASONAL_DAYS)
+        windows, least = self._windows(vocabularies, inputs.seasonal, least_sales)
+        moments = np.zeros((3, len(inputs.history)))
+        if windows is not None:
+            moments = window_tensors.moments(windows, inputs)
         norm = window_tensors.normalisation(self.collective.sum(moments))
         if windows is None:
-            windows = _nothing(context, horizon, width, len(statics))
-        return Share(windows, least, vocabularies, norm, seasonal, context, horizon)
+            windows = _nothing(context, horizon, len(inputs.future), len(statics))
+        return Share(windows, least, vocabularies, norm, inputs, context, horizon)
 
     def _shape(self) -> tuple[int, int] | None:
         """Context and horizon of the stored windows."""
@@ -125,11 +132,11 @@ class WindowsShare:
             least //= 2
 
 
-def _nothing(context: int, horizon: int, width: int, statics: int) -> Windows:
+def _nothing(context: int, horizon: int, planned: int, statics: int) -> Windows:
     """No rows, in the right shapes."""
-    flat, planned = np.zeros((0, context), np.float32), width - len(window_tensors.INPUTS) + len(window_tensors.PLANNED)
+    flat = np.zeros((0, context), np.float32)
     none = np.zeros(0, np.int32)
     return Windows(
-        flat, flat, flat, flat, np.zeros((0, context + horizon, planned), np.float32), none, none,
-        np.zeros((0, statics), np.int32), np.zeros(0, bool),
+        flat, flat, flat, flat, flat, np.zeros((0, context + horizon, planned), np.float32), none, none,
+        np.zeros((0, statics), np.int32), np.zeros(0, np.float32), np.zeros(0, np.float32),
     )  # fmt: skip

@@ -1,0 +1,135 @@
+"""Corrections of forecast distributions, fitted where a model that had not seen an origin's targets forecast them.
+
+Eleven numbers tilt the three parameters of the zero-inflated negative binomial by a series' scale, the horizon and what
+is planned; they are the ones of greatest likelihood at that earlier origin, held back towards no correction by a ridge.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize, special
+
+from shelfcast.models.distributions import Zinb
+
+SPARSE = 5  # periods with sales below which a series is sparse
+_RIDGE = 3e-3  # of the mean negative log-likelihood a target: a tilt of .1 must bring 3e-5
+_SLOWEST, _FASTEST = -3.0, 4.0  # log scales beyond which a tilt grows no further
+_FEWEST = 200  # targets; fewer say nothing
+
+
+class Traits(NamedTuple):
+    """What a correction may depend on, of N series at an origin.
+
+    scale: [N]; planned: [N, H, 2], shares of stores with a display and with a mailer, as far as they are known ahead;
+    sparse: [N] bool, fewer than ``SPARSE`` periods with sales so far.
+    """
+
+    scale: NDArray[Any]
+    planned: NDArray[Any]
+    sparse: NDArray[Any]
+
+    def take(self, rows: Any) -> "Traits":
+        """Chosen series."""
+        return Traits(*(each[rows] for each in self))
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Tilts of log mean, log dispersion and logit of the zero share.
+
+    Attributes:
+        mean: constant, per unit of log scale, per horizon from the middle one.
+        dispersion, zero: constant, per unit of log scale.
+        mean_planned, dispersion_planned: of mean and dispersion, per share of stores with a display, with a mailer.
+    """
+
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    dispersion: tuple[float, float] = (0.0, 0.0)
+    zero: tuple[float, float] = (0.0, 0.0)
+    mean_planned: tuple[float, float] = (0.0, 0.0)
+    dispersion_planned: tuple[float, float] = (0.0, 0.0)
+
+    def corrected(self, found: Zinb, traits: Traits) -> Zinb:
+        """Distributions [N, H] of series with these traits, tilted."""
+        scale, planned = traits.scale, np.asarray(traits.planned, np.float64)
+        size = np.clip(np.log(np.asarray(scale, np.float64)), _SLOWEST, _FASTEST)[:, None]
+        horizon = np.shape(found.mean)[1]
+        ahead = (np.arange(horizon) - (horizon - 1) / 2.0)[None]
+        logit = special.logit(np.clip(found.zero, 1e-12, 1 - 1e-12)) + self.zero[0] + self.zero[1] * size
+        shift = self.mean[0] + self.mean[1] * size + self.mean[2] * ahead + planned @ np.asarray(self.mean_planned)
+        spread = self.dispersion[0] + self.dispersion[1] * size + planned @ np.asarray(self.dispersion_planned)
+        return Zinb(special.expit(logit), found.mean * np.exp(shift), found.dispersion * np.exp(spread))
+
+    def as_list(self) -> list[float]:
+        return [*self.mean, *self.dispersion, *self.zero, *self.mean_planned, *self.dispersion_planned]
+
+    @staticmethod
+    def of(stored: Any) -> "Calibration":
+        """From ``as_list``."""
+        values = tuple(float(value) for value in stored)
+        return Calibration(values[:3], values[3:5], values[5:7], values[7:9], values[9:])  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Calibrations:
+    """One correction for sparse series (fewer than ``SPARSE`` periods with sales) and one for all others: a tilt that
+    serves the many series that hardly sell would be a poor one for those that do, and the other way round.
+    """
+
+    others: Calibration = Calibration()
+    sparse: Calibration = Calibration()
+
+    def corrected(self, found: Zinb, traits: Traits) -> Zinb:
+        """Distributions [N, H] of series with these traits, tilted."""
+        pairs = zip(self.others.corrected(found, traits), self.sparse.corrected(found, traits), strict=True)
+        return Zinb(*(np.where(traits.sparse[:, None], thin, thick) for thick, thin in pairs))
+
+    def as_dict(self) -> dict[str, list[float]]:
+        return {"others": self.others.as_list(), "sparse": self.sparse.as_list()}
+
+    @staticmethod
+    def of(stored: Mapping[str, Any]) -> "Calibrations":
+        """From ``as_dict``."""
+        return Calibrations(Calibration.of(stored["others"]), Calibration.of(stored["sparse"]))
+
+
+def fitted(found: Zinb, traits: Traits, truth: NDArray[Any]) -> Calibrations:
+    """Both corrections.
+
+    Args:
+        found: forecast distributions, [N, H].
+        traits: of the N series at the origin.
+        truth: [N, H] units that were then sold.
+    """
+    kinds = (~traits.sparse, traits.sparse)
+    parts = [(Zinb(*(each[rows] for each in found)), traits.take(rows), truth[rows]) for rows in kinds]
+    return Calibrations(*(best(*part) for part in parts))
+
+
+def best(found: Zinb, traits: Traits, truth: NDArray[Any]) -> Calibration:
+    """The correction of greatest penalised likelihood; none where too few targets say something."""
+    if np.size(truth) < _FEWEST:
+        return Calibration()
+
+    def loss(values: NDArray[Any]) -> float:
+        tilted = Calibration.of(values).corrected(found, traits)
+        return float(negative_log_likelihood(truth, tilted).mean() + _RIDGE * np.sum(values**2))
+
+    least = optimize.minimize(loss, np.zeros(len(Calibration().as_list())), method="L-BFGS-B", options={"maxiter": 60})
+    return Calibration.of(least.x)
+
+
+def negative_log_likelihood(truth: NDArray[Any], found: Zinb) -> NDArray[Any]:
+    """Of counts, element by element."""
+    zero = np.clip(found.zero, 1e-12, 1 - 1e-12)
+    size, product = 1.0 / found.dispersion, found.dispersion * found.mean
+    empty = -size * np.log1p(product)
+    y = np.maximum(truth, 1.0)  # where it is 0 the other branch holds
+    counted = special.gammaln(y + size) - special.gammaln(size) - special.gammaln(y + 1.0) + empty
+    counted += y * (np.log(product) - np.log1p(product))
+    return np.asarray(
+        -np.where(truth > 0, np.log1p(-zero) + counted, np.logaddexp(np.log(zero), np.log1p(-zero) + empty))
+    )
