@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shelfcast.errors import ModelError
-from shelfcast.models import boosting, folder, window_tensors
+from shelfcast.models import boosting, folder, window_targets, window_tensors
 from shelfcast.models.boosting import Boosting
 from shelfcast.models.boosting_features import features
 from shelfcast.models.window_tensors import KINDS, PLANNED, STATICS, Windows
@@ -81,7 +81,7 @@ def test_positions_to_fit_on_have_their_targets_inside_the_window() -> None:
     given_ = windows(3)
     data = boosting.data(given_, 5, ())
     last = np.stack([given_.units[:, -1], np.zeros(3)], -1)
-    assert len(data.features) == len(data.targets) == (window_tensors.weights(given_, 5)[..., 0] > 0).sum()
+    assert len(data.features) == len(data.targets) == (window_targets.weights(given_, 5)[..., 0] > 0).sum()
     assert data.known[:, 0].all()
     ends = ~data.known[:, 1]
     assert ends.sum() == 3

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shelfcast.errors import ContractError
-from shelfcast.models import window_tensors
+from shelfcast.models import window_targets, window_tensors
 from shelfcast.models.window_tensors import SCALE_PERIODS, Inputs
 
 CONTEXT, HORIZON = 20, 3
@@ -36,23 +36,23 @@ def test_the_scale_is_the_mean_of_the_last_thirteen_periods_and_a_tenth(read):
 
 def test_targets_are_the_periods_that_follow(read):
     windows = read(np.arange(CONTEXT)[None])
-    assert window_tensors.targets(windows)[0, 4].tolist() == [5, 6, 7]
-    assert window_tensors.targets(windows)[0, -2].tolist() == [CONTEXT - 1, 0, 0]
+    assert window_targets.targets(windows)[0, 4].tolist() == [5, 6, 7]
+    assert window_targets.targets(windows)[0, -2].tolist() == [CONTEXT - 1, 0, 0]
 
 
 def test_positions_count_from_the_least_number_of_periods_with_sales(read):
     units = np.zeros((1, CONTEXT))
     units[0, [5, 8, 9]] = 1
-    weights = window_tensors.weights(read(units, length=[15]), least_sales=2)[0]
+    weights = window_targets.weights(read(units, length=[15]), least_sales=2)[0]
     assert not weights[:8].any()
     assert weights[8].tolist() == [1, 1, 1]
 
 
 def test_no_target_lies_beyond_the_window_or_in_the_held_out_periods(read):
     windows = read(np.ones((1, CONTEXT)))
-    assert window_tensors.weights(windows, 1)[0, -2].tolist() == [1, 0, 0]
-    assert window_tensors.weights(windows, 1)[0, -1].tolist() == [0, 0, 0]
-    held = window_tensors.weights(windows, 1, held_out=HORIZON)[0]
+    assert window_targets.weights(windows, 1)[0, -2].tolist() == [1, 0, 0]
+    assert window_targets.weights(windows, 1)[0, -1].tolist() == [0, 0, 0]
+    held = window_targets.weights(windows, 1, held_out=HORIZON)[0]
     assert held[-HORIZON - 2].tolist() == [1, 0, 0]
     assert not held[-HORIZON - 1 :].any()
 
@@ -60,11 +60,11 @@ def test_no_target_lies_beyond_the_window_or_in_the_held_out_periods(read):
 def test_older_windows_hold_nothing_back(window_table):
     older = {"week.product": date(2018, 10, 28)}
     windows = window_tensors.read(window_table(np.ones((1, CONTEXT))), {}, seasonal=False, newest=older)
-    assert window_tensors.weights(windows, 1, held_out=HORIZON)[0, -2].tolist() == [1, 0, 0]
+    assert window_targets.weights(windows, 1, held_out=HORIZON)[0, -2].tolist() == [1, 0, 0]
 
 
 def test_a_cut_short_history_counts_once_its_scale_is_whole(read):
-    weights = window_tensors.weights(read(np.ones((1, CONTEXT)), age=[50]), 1)[0]
+    weights = window_targets.weights(read(np.ones((1, CONTEXT)), age=[50]), 1)[0]
     assert not weights[: SCALE_PERIODS - 1].any()
     assert weights[SCALE_PERIODS - 1].all()
 
@@ -121,9 +121,9 @@ def test_a_period_out_of_stock_is_no_target_and_not_read_as_silence(read):
     available[-3] = 0
     windows = read(units, available=[available])
     assert window_tensors.scale(windows)[0, -1] == pytest.approx(5.1)
-    weights = window_tensors.weights(windows, 1)[0]
+    weights = window_targets.weights(windows, 1)[0]
     assert weights[-4].tolist() == [0] + [1] * min(2, HORIZON - 1) + [0] * max(0, HORIZON - 3)
-    plain = window_tensors.weights(read(units), 1)[0]
+    plain = window_targets.weights(read(units), 1)[0]
     assert plain[-4, 0] == 1
 
 

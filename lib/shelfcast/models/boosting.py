@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from shelfcast.errors import ModelError
-from shelfcast.models import folder, window_tensors
+from shelfcast.models import folder, window_targets, window_tensors
 from shelfcast.models.boosting_features import features
 from shelfcast.models.window_tensors import Windows
 
@@ -131,7 +131,7 @@ def load(uri: str) -> Boosting:
 
 def thinned(windows: Windows, least_sales: int, rows: int, seed: int) -> Windows:
     """As many windows, drawn at random, as hold about ``rows`` positions to fit on; all if they hold no more."""
-    found = sum(int((window_tensors.weights(part, least_sales) > 0).any(2).sum()) for part in _blocks(windows))
+    found = sum(int((window_targets.weights(part, least_sales) > 0).any(2).sum()) for part in _blocks(windows))
     if found <= rows:
         return windows
     chosen = np.random.default_rng(seed).random(len(windows)) < rows / found
@@ -152,9 +152,9 @@ def data(windows: Windows, least_sales: int, planned: Sequence[str]) -> Data:
     """
     parts = []
     for part in _blocks(windows):
-        known = window_tensors.weights(part, least_sales) > 0
+        known = window_targets.weights(part, least_sales) > 0
         chosen = known.any(2)
-        scale, targets = window_tensors.scale(part), window_tensors.targets(part)
+        scale, targets = window_tensors.scale(part), window_targets.targets(part)
         parts.append((features(part, chosen, planned), targets[chosen], known[chosen], scale[chosen]))
     joined = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
     return Data(joined[0], windows.statics.shape[1], *joined[1:])

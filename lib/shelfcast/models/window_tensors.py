@@ -24,7 +24,6 @@ STATICS = ("department", "category", "brand", "manufacturer")
 PAST = ("units", "orders", "price", "discount", "available")
 PLANNED = ("display", "display_main", "mailer", "mailer_main", "holiday", "month_start")
 COLUMNS = ("grain", "cutoff", "age", "length", *PAST, *PLANNED, "year_phase", *STATICS)
-_LEAST_RECENT = 0.2  # last year's season is still to be learnt from
 AVAILABLE = 0.5  # share of a period from which what was sold counts as the demand
 KINDS = {"display": ("display", "display_main"), "mailer": ("mailer", "mailer_main")}
 """What may be planned → its columns."""
@@ -211,7 +210,7 @@ def _numbers(table: pa.Table | pd.DataFrame, vocabularies: Mapping[str, Sequence
     return out
 
 
-def _seen(windows: Windows) -> NDArray[Any]:
+def real_positions(windows: Windows) -> NDArray[Any]:
     """[N, C]: real positions up to each one; 0 and below in the padding."""
     return np.asarray(np.arange(windows.context)[None] - (windows.context - windows.length[:, None]) + 1)
 
@@ -228,14 +227,14 @@ def scale(windows: Windows) -> NDArray[Any]:
     """[N, C]: the unit of the forecasts made at a position, see ``channels.history``."""
     total = np.cumsum(demand(windows), 1, dtype=np.float64)
     total[:, SCALE_PERIODS:] -= total[:, :-SCALE_PERIODS].copy()
-    return np.asarray(total / np.clip(_seen(windows), 1, SCALE_PERIODS) + 0.1, np.float32)
+    return np.asarray(total / np.clip(real_positions(windows), 1, SCALE_PERIODS) + 0.1, np.float32)
 
 
 def raw_inputs(windows: Windows, inputs: Inputs) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """The columns ``inputs.history`` before standardisation [N, C, F], scale [N, C], started [N, C]."""
     past, scaled = _history(windows, inputs)
     given = np.concatenate([np.moveaxis(past, 0, -1), windows.planned[:, : windows.context]], -1)
-    return given, scaled, _seen(windows) >= 1
+    return given, scaled, real_positions(windows) >= 1
 
 
 def _history(windows: Windows, inputs: Inputs) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -272,7 +271,7 @@ def tensors(windows: Windows, norm: Mapping[str, Sequence[float]], inputs: Input
     if inputs.hidden():
         planned = planned.copy()
         planned[..., inputs.hidden()] = 0.0
-    return Tensors(history, planned, windows.statics, scaled, _seen(windows) >= 1)
+    return Tensors(history, planned, windows.statics, scaled, real_positions(windows) >= 1)
 
 
 def traits(windows: Windows, given: Tensors, origin: int) -> Traits:
@@ -280,39 +279,3 @@ def traits(windows: Windows, given: Tensors, origin: int) -> Traits:
     shares = [PLANNED.index(kind) for kind in KINDS]
     planned = given.planned[:, origin : origin + windows.horizon, shares]
     return Traits(given.scale[:, origin - 1], planned, windows.sparse(origin))
-
-
-def targets(windows: Windows) -> NDArray[Any]:
-    """[N, C, H]: units of the H periods after each position; 0 where they lie beyond the window."""
-    beyond = np.zeros((len(windows), windows.horizon), np.float32)
-    units = np.concatenate([windows.units, beyond], 1)
-    return np.stack([units[:, 1 + h : 1 + h + windows.context] for h in range(windows.horizon)], -1)
-
-
-def recency(windows: Windows, half_life: float | None) -> NDArray[Any]:
-    """[N, C]: how much a position counts: half as much every ``half_life`` weeks, at least a fifth."""
-    past = np.arange(windows.context)[::-1] * windows.weeks[:, None] + windows.behind[:, None]
-    if half_life is None:
-        return np.ones_like(past)
-    return np.asarray(np.maximum(0.5 ** (past / half_life), _LEAST_RECENT), np.float32)
-
-
-def weights(windows: Windows, least_sales: int, held_out: int = 0) -> NDArray[Any]:
-    """[N, C, H]: 1 where a position's target may be trained on, else 0.
-
-    A position counts from ``least_sales`` periods with sales on; where the history is longer than the window, only
-    once the scale has all its periods. A target counts if it lies inside the window, if the series could be bought
-    then and, in windows that end at the newest cutoff, if it lies before the last ``held_out`` periods.
-    """
-    seen = _seen(windows)
-    cut_short = (windows.age > windows.length)[:, None]
-    enough = (np.cumsum(windows.units > 0, 1) >= least_sales) & (seen >= 1)
-    enough &= ~cut_short | (seen >= SCALE_PERIODS)
-    reach = np.arange(windows.context)[:, None] + 1 + np.arange(windows.horizon)[None]  # position of the target
-    last = windows.context - np.where(windows.newest, held_out, 0)
-    inside = reach[None] < last[:, None, None]
-    weight = np.asarray(enough[..., None] & inside, np.float32)
-    there = windows.available >= AVAILABLE
-    if not there.all():
-        weight *= censoring.available_targets(there.astype(np.float32), windows.horizon)
-    return weight

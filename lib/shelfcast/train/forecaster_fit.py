@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from shelfcast.models import forecaster, window_tensors
+from shelfcast.models import forecaster, window_targets, window_tensors
 from shelfcast.models.calibration import Traits
 from shelfcast.models.distributions import Zinb
 from shelfcast.models.trained_forecaster import distribution_of, last_position
@@ -40,7 +40,7 @@ class Fit:
     ) -> None:
         self.share, self.hyper, self.seed, self.collective = share, hyper, seed, collective
         self.held_out = held_out
-        weighted = window_tensors.weights(share.windows, share.least_sales, held_out).any((1, 2))
+        weighted = window_targets.weights(share.windows, share.least_sales, held_out).any((1, 2))
         self.windows = share.windows.take(weighted)
         self.shares = self._shares()
         # The same number on every rank, else the slower ones would wait for ever.
@@ -101,11 +101,11 @@ class Fit:
         for rows in np.array_split(order, self.steps):
             part = self.windows.take(rows)
             given = window_tensors.tensors(part, self.share.norm, self.share.inputs)
-            weight = window_tensors.weights(part, self.share.least_sales, self.held_out)
-            weight *= window_tensors.recency(part, self.hyper.recency_half_life)[..., None]
+            weight = window_targets.weights(part, self.share.least_sales, self.held_out)
+            weight *= window_targets.recency(part, self.hyper.recency_half_life)[..., None]
             yield (
                 given.history[:, cut], given.planned[:, cut], given.statics, given.started[:, cut],
-                given.scale[:, cut], window_tensors.targets(part)[:, cut], weight[:, cut],
+                given.scale[:, cut], window_targets.targets(part)[:, cut], weight[:, cut],
             )  # fmt: skip
 
     def _one_step(

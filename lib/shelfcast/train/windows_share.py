@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from shelfcast.errors import TrainingError
 from shelfcast.lake.snapshot import Snapshot
-from shelfcast.models import window_tensors
+from shelfcast.models import window_targets, window_tensors
 from shelfcast.models.window_tensors import Inputs, Windows
 from shelfcast.train.collective import Collective
 
@@ -119,7 +119,7 @@ class WindowsShare:
             parts = []
             for table in self._tables(window_tensors.COLUMNS):
                 part = window_tensors.read(table, vocabularies, seasonal, newest=self.newest)
-                part = part.take(window_tensors.weights(part, least).any((1, 2)))
+                part = part.take(window_targets.weights(part, least).any((1, 2)))
                 if len(part):
                     parts.append(part)
             if least == 1 or self.collective.sum(sum(map(len, parts))) > 0:
