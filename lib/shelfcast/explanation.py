@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from rich.box import SIMPLE
 from rich.table import Table
 
 from shelfcast.errors import ConfigError, TableMissing
@@ -15,6 +16,7 @@ from shelfcast.lake.snapshot import Snapshot
 from shelfcast.models import folder, window_tensors
 
 ALL_STORES = "*"
+_SHOWN = 0.005  # pieces; less would be printed as 0.00
 
 
 def explain(
@@ -99,21 +101,24 @@ def _window(lake: str, product_id: str, store_id: str, grain: str, first: date) 
 
 
 def shown(document: Mapping[str, Any]) -> Table:
-    """A row per horizon: baseline, contributions with their sign, forecast; in pieces."""
+    """A row per horizon: baseline, contributions with their sign, forecast; in pieces. Narrow enough for 80 columns."""
     where = "all stores" if document["store_id"] == ALL_STORES else f"store {document['store_id']}"
     rows = document["horizons"]
     table = Table(
         title=f"Product {document['product_id']}, {where}, as of {document['as_of']}: what drives the mean, in pieces",
         caption="Baseline: itself at its recent level, average price, no promotion, an ordinary calendar.",
+        box=SIMPLE,
+        padding=(0, 1, 0, 0),
     )
-    table.add_column("grain", no_wrap=True)
-    groups = list(rows[0]["contributions"])
-    for head in ("horizon", "from", "baseline", *groups, "settled", "forecast"):
+    several = len({row["grain"] for row in rows}) > 1
+    settled = any(abs(row["settled"]) >= _SHOWN for row in rows)
+    heads = ("baseline", *rows[0]["contributions"], *(["settled"] if settled else []), "forecast")
+    for head in (*(["grain"] if several else []), "h", "from", *heads):
         table.add_column(head, justify="right", no_wrap=True)
     for row in rows:
-        parts = [*row["contributions"].values(), row["settled"]]
+        parts = [*row["contributions"].values(), *([row["settled"]] if settled else [])]
         table.add_row(
-            row["grain"], str(row["horizon"]), row["target_start"].isoformat(), f"{row['baseline']:.2f}",
-            *(f"{part:+.2f}" for part in parts), f"{row['forecast']:.2f}",
+            *([row["grain"]] if several else []), str(row["horizon"]), row["target_start"].strftime("%d %b"),
+            f"{row['baseline']:.2f}", *(f"{part:+.2f}" for part in parts), f"{row['forecast']:.2f}",
         )  # fmt: skip
     return table

@@ -2,11 +2,13 @@
 
 import json
 from datetime import date, timedelta
+from io import StringIO
 
 import numpy as np
 import pytest
 from deltalake import write_deltalake
 from report_lake import put
+from rich.console import Console
 
 from shelfcast import explanation
 from shelfcast.cli import main
@@ -84,3 +86,25 @@ def test_what_cannot_be_explained_says_why(lake):
         explanation.explain(lake, "p2")
     with pytest.raises(TableMissing, match="nothing is published"):
         explanation.explain(lake, "p0", as_of=date(2017, 1, 1))
+
+
+def test_the_table_shows_every_contribution_in_eighty_columns():
+    groups = ("history", "price", "promotion", "calendar", "statics")
+    horizons = [
+        {
+            "grain": "week.product", "horizon": h, "target_start": date(2017, 11, 20 + h), "baseline": 195.25,
+            "contributions": dict.fromkeys(groups, -119.25), "settled": 0.0, "forecast": 331.5,
+        }
+        for h in (1, 2)
+    ]  # fmt: skip
+    document = {"product_id": "995242", "store_id": "*", "as_of": "2017-11-19", "horizons": horizons}
+    console = Console(width=80, file=StringIO(), record=True)
+    console.print(explanation.shown(document))
+    said = console.export_text()
+    assert "…" not in said
+    assert said.count("-119.25") == 2 * len(groups)
+    assert "settled" not in said
+    assert "22 Nov" in said
+    horizons[0]["settled"] = -331.5
+    console.print(explanation.shown(document))
+    assert "settled" in console.export_text()

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -57,6 +58,25 @@ def test_an_untrained_network_forecasts_the_scale():
     logit, mean, _, tweedie = forecaster.parameters(raw, np.full((3, 8), 2.5, np.float32))
     assert np.allclose(mean / (1 + np.exp(logit)), 2.5)
     assert np.allclose(tweedie, 2.5)
+
+
+@pytest.mark.parametrize("features", [5, 6])
+def test_the_fused_encoder_equals_keras_loop_forward_and_backward_and_padding_counts_for_nothing(features):
+    sequence = tf.constant(np.random.default_rng(8).normal(size=(3, 7, features)), tf.float32)
+    started = tf.constant(np.arange(7) >= np.array([0, 2, 5])[:, None])
+    padding = 1.0 - tf.cast(started, tf.float32)[..., None]
+    encoder, loop = forecaster.Encoder(4), keras.layers.LSTM(4, return_sequences=True)
+    encoder(sequence, padding), loop(sequence)
+    loop.set_weights(encoder.get_weights())
+    found = []
+    for layer, given in ((encoder, {"padding": padding}), (loop, {"mask": started})):
+        with tf.GradientTape() as tape:
+            tape.watch(sequence)
+            encoded = tf.where(started[..., None], layer(sequence, **given), 0.0)
+            loss = tf.reduce_sum(tf.sin(3.0 * encoded))
+        found.append([encoded, *tape.gradient(loss, [sequence, *(v.value for v in layer.trainable_variables)])])
+    for fused, looped in zip(*found, strict=True):
+        assert np.allclose(fused, looped, atol=1e-5)
 
 
 def test_the_likelihood_is_that_of_the_zero_inflated_negative_binomial():

@@ -70,13 +70,15 @@ class Encoder(keras.layers.Layer):
 
     def call(self, sequence: Any, padding: Any) -> Any:
         cell, units = self.cell, self.cell.units
-        shut = tf.constant([[SHUT] * 2 * units + [0.0] * units + [SHUT] * units])
+        columns = 2 - cell.kernel.shape[0] % 2  # the operation is slow on an odd number of inputs
+        shut = tf.constant([[SHUT / columns] * 2 * units + [0.0] * units + [SHUT / columns] * units] * columns)
         weights = tf.concat([cell.kernel, shut, cell.recurrent_kernel], 0)
         batch = tf.shape(sequence)[0]
         nothing, peephole = tf.zeros([batch, units]), tf.zeros([units])
+        inputs = tf.transpose(tf.concat([sequence, *[padding] * columns], -1), [1, 0, 2])
         found = tf.raw_ops.BlockLSTM(
-            seq_len_max=tf.shape(sequence, tf.int64)[1], x=tf.transpose(tf.concat([sequence, padding], -1), [1, 0, 2]),
-            cs_prev=nothing, h_prev=nothing, w=_icfo(weights), wci=peephole, wcf=peephole, wco=peephole,
+            seq_len_max=tf.shape(sequence, tf.int64)[1], x=inputs, cs_prev=nothing, h_prev=nothing,
+            w=_icfo(weights), wci=peephole, wcf=peephole, wco=peephole,
             b=_icfo(cell.bias), forget_bias=0.0, cell_clip=-1.0, use_peephole=False,
         )  # fmt: skip
         return tf.transpose(found.h, [1, 0, 2])
