@@ -185,6 +185,7 @@ def explain(
     conf: Conf = None, set_: Set = None, lake: LakeUri = None, as_of: AsOf = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Say what drove a product's forecasts: history, price, promotion, calendar, statics."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # else TensorFlow tells how it was built
     from shelfcast import explanation
 
     run = _open(conf, set_, lake, as_of, as_json)
