@@ -1,7 +1,9 @@
 """Rows of gold/windows for benches: as many series as wanted, like a retailer's, the same for the same seed."""
 
+import argparse
 from collections.abc import Iterator
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,17 @@ GRAIN = "week.product"
 _BLOCK = 4096  # series made at once
 _BLOCKS_IN_FILE = 16
 _VALUES = {"department": 17, "category": 263, "brand": 3, "manufacturer": 521}  # as on Complete Journey
+
+
+def options(description: str | None, series: int, turns: int) -> argparse.ArgumentParser:
+    """A command line with what the benches of training have in common."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--series", type=int, default=series)
+    parser.add_argument("--turns", type=int, default=turns)
+    parser.add_argument("--folder", type=Path, help="keeps the lake for the next call; default: a temporary one")
+    parser.add_argument("--set", action="append", default=[], help="of the configuration, e.g. forecaster.batch=256")
+    parser.add_argument("--seed", type=int, default=1)
+    return parser
 
 
 def step(spark: SparkSession | None, settings: Settings, **given: Any) -> Step:

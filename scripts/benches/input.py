@@ -19,22 +19,17 @@ sys.path[:0] = [str(SCRIPTS), str(SCRIPTS / "benches")]  # the rank finds both b
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--series", type=int, default=40_000)
-    parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--folder", type=Path, help="keeps the lake for the next call; default: a temporary one")
-    parser.add_argument("--set", action="append", default=[], help="of the configuration, e.g. forecaster.batch=256")
-    parser.add_argument("--seed", type=int, default=1)
-    return parser.parse_args()
+    import bench_windows
+
+    return bench_windows.options(__doc__, series=40_000, turns=3).parse_args()
 
 
 def epochs(payload: dict[str, Any], collective: Any) -> dict[str, Any]:
     """What the rank does. Returns seconds of reading, and of each epoch from Delta and from memory."""
     import numpy as np
 
-    from shelfcast.models.window_tensors import Inputs
     from shelfcast.settings import Forecaster
-    from shelfcast.train.forecaster_fit import Fit
+    from shelfcast.train.forecaster_fit import Fit, share_of
     from shelfcast.train.windows_share import WindowsShare
 
     class InMemory(Fit):
@@ -52,8 +47,7 @@ def epochs(payload: dict[str, Any], collective: Any) -> dict[str, Any]:
     began = time.perf_counter()
     hyper = Forecaster.model_validate(payload["hyper"])
     reader = WindowsShare(payload["lake"], payload["version"], payload["chains"], collective)
-    inputs = Inputs(groups=tuple(hyper.inputs), planned=tuple(hyper.planned))
-    share = reader.load(list(hyper.embeddings), hyper.min_sale_periods, inputs)
+    share = share_of(reader, hyper)
     reading = time.perf_counter() - began
     fit = InMemory(share, hyper, payload["seed"], share.horizon, collective)
     fit.epoch(0)

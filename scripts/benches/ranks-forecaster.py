@@ -21,14 +21,11 @@ _WARM = 20  # steps before the clock starts
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    import bench_windows
+
+    parser = bench_windows.options(__doc__, series=20_000, turns=2)
     parser.add_argument("--seconds", type=float, default=40.0, help="of each side, each turn")
-    parser.add_argument("--turns", type=int, default=2)
     parser.add_argument("--ranks", type=int, default=2)
-    parser.add_argument("--series", type=int, default=20_000)
-    parser.add_argument("--folder", type=Path, help="keeps the lake for the next call; default: a temporary one")
-    parser.add_argument("--set", action="append", default=[], help="of the configuration, e.g. forecaster.batch=256")
-    parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()
 
 
@@ -39,10 +36,9 @@ def steps(payload: dict[str, Any], collective: Any) -> dict[str, Any]:
         payload: as the training's, and seconds, share (which part of the rows an uncoupled process takes, of how many)
             and meeting, a folder where uncoupled processes wait for each other.
     """
-    from shelfcast.models.window_tensors import Inputs
     from shelfcast.settings import Forecaster
     from shelfcast.train.collective import Collective
-    from shelfcast.train.forecaster_fit import Fit
+    from shelfcast.train.forecaster_fit import Fit, share_of
     from shelfcast.train.windows_share import WindowsShare
 
     place, of = payload["share"] or (collective.rank, collective.size)
@@ -50,8 +46,7 @@ def steps(payload: dict[str, Any], collective: Any) -> dict[str, Any]:
     reader = WindowsShare(payload["lake"], payload["version"], payload["chains"], Collective(place, of))
     reader.collective = collective
     hyper = Forecaster.model_validate(payload["hyper"])
-    inputs = Inputs(groups=tuple(hyper.inputs), planned=tuple(hyper.planned))
-    share = reader.load(list(hyper.embeddings), hyper.min_sale_periods, inputs)
+    share = share_of(reader, hyper)
     fit = Fit(share, hyper, payload["seed"], share.horizon, collective)
     epochs = Epochs(fit, payload["seed"])
     began = time.perf_counter()

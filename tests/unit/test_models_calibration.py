@@ -28,7 +28,7 @@ def world():
 
 
 def likelihood(found, truth):
-    return calibration.negative_log_likelihood(truth, found).mean()
+    return distributions.negative_log_likelihood(truth, *found).mean()
 
 
 def test_a_forecast_that_is_right_is_left_nearly_alone(world):

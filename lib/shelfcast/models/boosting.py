@@ -4,7 +4,7 @@ Targets are divided by the position's scale and rows weighted by a power of it, 
 those of the Tweedie deviance stay as they are.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,6 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
 }
 _OF = {"l1": ("l1",), "tweedie": ("tweedie",), "quantile": ("q10", "l1", "q90")}  # L1 is the quantile at .5
 _IN_PIECES = {"tweedie"}  # its log link finds the scale among the features; dividing by it made it worse
-_BLOCK = 8192  # windows
 
 
 @dataclass(frozen=True)
@@ -131,16 +130,11 @@ def load(uri: str) -> Boosting:
 
 def thinned(windows: Windows, least_sales: int, rows: int, seed: int) -> Windows:
     """As many windows, drawn at random, as hold about ``rows`` positions to fit on; all if they hold no more."""
-    found = sum(int((window_targets.weights(part, least_sales) > 0).any(2).sum()) for part in _blocks(windows))
+    found = sum(int((window_targets.weights(part, least_sales) > 0).any(2).sum()) for part in windows.blocks())
     if found <= rows:
         return windows
     chosen = np.random.default_rng(seed).random(len(windows)) < rows / found
     return windows.take(chosen)
-
-
-def _blocks(windows: Windows) -> Iterator[Windows]:
-    for start in range(0, max(len(windows), 1), _BLOCK):
-        yield windows.take(slice(start, start + _BLOCK))
 
 
 def data(windows: Windows, least_sales: int, planned: Sequence[str]) -> Data:
@@ -151,7 +145,7 @@ def data(windows: Windows, least_sales: int, planned: Sequence[str]) -> Data:
         planned: kinds of promotions that are known ahead.
     """
     parts = []
-    for part in _blocks(windows):
+    for part in windows.blocks():
         known = window_targets.weights(part, least_sales) > 0
         chosen = known.any(2)
         scale, targets = window_tensors.scale(part), window_targets.targets(part)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shelfcast.models import window_tensors
+from shelfcast.models.channels import PROMOTED
 from shelfcast.models.window_tensors import KINDS, PLANNED, Windows
 
 LAGS = 26
@@ -18,7 +19,6 @@ _RECENT = 8
 _SPANS = (4, 8, 13, 26)
 _PLANS = tuple(column for columns in KINDS.values() for column in columns)
 _CALENDAR = ("holiday", "month_start")
-_PROMOTED = 0.05  # share of the stores from which on a period counts as promoted
 
 
 def features(windows: Windows, chosen: NDArray[Any], planned: Sequence[str]) -> NDArray[Any]:
@@ -127,7 +127,7 @@ def _promotions(windows: Windows, relative: NDArray[Any], at: Any, planned: Sequ
             strongest = np.fmax(strongest, back)
             found += [back[:, 1], back[:, 2], _mean(back[:, :4]), _mean(back[:, :13]), _mean(back)]
     found += list(windows.planned[row, position + 1, len(PLANNED) :].T)  # the phase of the year, where it is an input
-    on = np.where(np.isnan(relative), np.nan, strongest > _PROMOTED)
+    on = np.where(np.isnan(relative), np.nan, strongest > PROMOTED)
     lifted, plain = (np.where(on == side, relative, np.nan) for side in (1, 0))
     return [*found, _or_nan(lifted), _or_nan(plain), _mean(on)]
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special
 
+from shelfcast.models import distributions
 from shelfcast.models.distributions import Zinb
 
 SPARSE = 5  # periods with sales below which a series is sparse
@@ -54,14 +55,7 @@ class Calibration:
 
     def corrected(self, found: Zinb, traits: Traits) -> Zinb:
         """Distributions [N, H] of series with these traits, tilted."""
-        scale, planned = traits.scale, np.asarray(traits.planned, np.float64)
-        size = np.clip(np.log(np.asarray(scale, np.float64)), _SLOWEST, _FASTEST)[:, None]
-        horizon = np.shape(found.mean)[1]
-        ahead = (np.arange(horizon) - (horizon - 1) / 2.0)[None]
-        logit = special.logit(np.clip(found.zero, 1e-12, 1 - 1e-12)) + self.zero[0] + self.zero[1] * size
-        shift = self.mean[0] + self.mean[1] * size + self.mean[2] * ahead + planned @ np.asarray(self.mean_planned)
-        spread = self.dispersion[0] + self.dispersion[1] * size + planned @ np.asarray(self.dispersion_planned)
-        return Zinb(special.expit(logit), found.mean * np.exp(shift), found.dispersion * np.exp(spread))
+        return _tilted(found, traits, np.asarray([self.as_list()]))
 
     def as_list(self) -> list[float]:
         return [*self.mean, *self.dispersion, *self.zero, *self.mean_planned, *self.dispersion_planned]
@@ -84,8 +78,8 @@ class Calibrations:
 
     def corrected(self, found: Zinb, traits: Traits) -> Zinb:
         """Distributions [N, H] of series with these traits, tilted."""
-        pairs = zip(self.others.corrected(found, traits), self.sparse.corrected(found, traits), strict=True)
-        return Zinb(*(np.where(traits.sparse[:, None], thin, thick) for thick, thin in pairs))
+        each = np.where(traits.sparse[:, None], self.sparse.as_list(), self.others.as_list())
+        return _tilted(found, traits, each)
 
     def as_dict(self) -> dict[str, list[float]]:
         return {"others": self.others.as_list(), "sparse": self.sparse.as_list()}
@@ -94,6 +88,21 @@ class Calibrations:
     def of(stored: Mapping[str, Any]) -> "Calibrations":
         """From ``as_dict``."""
         return Calibrations(Calibration.of(stored["others"]), Calibration.of(stored["sparse"]))
+
+
+def _tilted(found: Zinb, traits: Traits, tilts: NDArray[Any]) -> Zinb:
+    """Distributions [N, H] tilted by ``Calibration.as_list``, [N, 11] or [1, 11]."""
+    size = np.clip(np.log(np.asarray(traits.scale, np.float64)), _SLOWEST, _FASTEST)[:, None]
+    horizon = np.shape(found.mean)[1]
+    ahead = (np.arange(horizon) - (horizon - 1) / 2.0)[None]
+    display, mailer = np.moveaxis(np.asarray(traits.planned, np.float64), -1, 0)
+    mean, by_size, by_horizon, spread, spread_by_size, zero, zero_by_size, *planned = (
+        column[:, None] for column in tilts.T
+    )
+    shift = mean + by_size * size + by_horizon * ahead + (planned[0] * display + planned[1] * mailer)
+    wider = spread + spread_by_size * size + (planned[2] * display + planned[3] * mailer)
+    logit = special.logit(np.clip(found.zero, 1e-12, 1 - 1e-12)) + zero + zero_by_size * size
+    return Zinb(special.expit(logit), found.mean * np.exp(shift), found.dispersion * np.exp(wider))
 
 
 def fitted(found: Zinb, traits: Traits, truth: NDArray[Any]) -> Calibrations:
@@ -116,20 +125,7 @@ def best(found: Zinb, traits: Traits, truth: NDArray[Any]) -> Calibration:
 
     def loss(values: NDArray[Any]) -> float:
         tilted = Calibration.of(values).corrected(found, traits)
-        return float(negative_log_likelihood(truth, tilted).mean() + _RIDGE * np.sum(values**2))
+        return float(distributions.negative_log_likelihood(truth, *tilted).mean() + _RIDGE * np.sum(values**2))
 
     least = optimize.minimize(loss, np.zeros(len(Calibration().as_list())), method="L-BFGS-B", options={"maxiter": 60})
     return Calibration.of(least.x)
-
-
-def negative_log_likelihood(truth: NDArray[Any], found: Zinb) -> NDArray[Any]:
-    """Of counts, element by element."""
-    zero = np.clip(found.zero, 1e-12, 1 - 1e-12)
-    size, product = 1.0 / found.dispersion, found.dispersion * found.mean
-    empty = -size * np.log1p(product)
-    y = np.maximum(truth, 1.0)  # where it is 0 the other branch holds
-    counted = special.gammaln(y + size) - special.gammaln(size) - special.gammaln(y + 1.0) + empty
-    counted += y * (np.log(product) - np.log1p(product))
-    return np.asarray(
-        -np.where(truth > 0, np.log1p(-zero) + counted, np.logaddexp(np.log(zero), np.log1p(-zero) + empty))
-    )

@@ -31,7 +31,7 @@ _LOGARITHMS = (
 _PLAIN = ("available", "discount", "sold_share", "promoted_share", "display_level", "mailer_level")
 _PLACES = {name: place for place, name in enumerate((*_LOGARITHMS, *_PLAIN))}  # in which the pass fills them
 _MEDIAN_PERIODS = 8
-_PROMOTED = 0.05  # share of stores from which a period counts as promoted
+PROMOTED = 0.05  # share of stores from which a period counts as promoted
 
 
 def names(groups: Sequence[str]) -> tuple[str, ...]:
@@ -139,7 +139,7 @@ def _fill(past: Any, plans: Any, length: Any, age: Any, out: Any, scale: Any) ->
             out[9, n, t], out[10, n, t] = 1.0 + silence, np.sqrt(variance) / s + 0.05
             out[11, n, t] = (_median(units[n], max(t + 1 - _MEDIAN_PERIODS, first), t + 1, recent) + 0.1) / s
             # Units while promoted and while not, against the scale of the time; one period at the scale is the prior.
-            if display[n, t] > _PROMOTED or mailer[n, t] > _PROMOTED:
+            if display[n, t] > PROMOTED or mailer[n, t] > PROMOTED:
                 promoted_units, promoted_scale, promoted = promoted_units + y, promoted_scale + s, promoted + 1.0
             else:
                 plain_units, plain_scale = plain_units + y, plain_scale + s

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import special
 
 from shelfcast.models import count_quantiles
 
@@ -46,6 +47,18 @@ def empty(zero: ArrayLike, mean: ArrayLike, dispersion: ArrayLike) -> NDArray[An
     """P(Y = 0), in closed form."""
     d = _clean(zero, mean, dispersion)
     return np.asarray(d.zero + (1.0 - d.zero) * np.exp(-np.log1p(d.dispersion * d.mean) / d.dispersion))
+
+
+def negative_log_likelihood(y: ArrayLike, zero: ArrayLike, mean: ArrayLike, dispersion: ArrayLike) -> NDArray[Any]:
+    """Of counts, element by element; ``forecaster.negative_log_likelihood`` is the same for TensorFlow's gradients."""
+    truth, zero = np.asarray(y), np.clip(zero, 1e-12, 1 - 1e-12)
+    size, product = 1.0 / np.asarray(dispersion), np.multiply(dispersion, mean)
+    nothing = -size * np.log1p(product)
+    count = np.maximum(truth, 1.0)  # where it is 0 the other branch holds
+    counted = special.gammaln(count + size) - special.gammaln(size) - special.gammaln(count + 1.0) + nothing
+    counted += count * (np.log(product) - np.log1p(product))
+    inflated = np.logaddexp(np.log(zero), np.log1p(-zero) + nothing)
+    return np.asarray(-np.where(truth > 0, np.log1p(-zero) + counted, inflated))
 
 
 def expectation(zero: ArrayLike, mean: ArrayLike, dispersion: ArrayLike) -> NDArray[Any]:

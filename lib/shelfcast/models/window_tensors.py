@@ -3,7 +3,7 @@
 N series, C positions of context, H horizons. All arrays are oldest first and padded at the left.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date
 from typing import Any, NamedTuple
@@ -24,6 +24,7 @@ STATICS = ("department", "category", "brand", "manufacturer")
 PAST = ("units", "orders", "price", "discount", "available")
 PLANNED = ("display", "display_main", "mailer", "mailer_main", "holiday", "month_start")
 COLUMNS = ("grain", "cutoff", "age", "length", *PAST, *PLANNED, "year_phase", *STATICS)
+_BLOCK = 8192  # windows
 AVAILABLE = 0.5  # share of a period from which what was sold counts as the demand
 KINDS = {"display": ("display", "display_main"), "mailer": ("mailer", "mailer_main")}
 """What may be planned → its columns."""
@@ -112,6 +113,11 @@ class Windows:
     def take(self, rows: Any) -> "Windows":
         """Chosen rows, by numbers, mask or slice."""
         return Windows(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+
+    def blocks(self) -> Iterator["Windows"]:
+        """The rows in parts of bounded size, one of them at least."""
+        for start in range(0, max(len(self), 1), _BLOCK):
+            yield self.take(slice(start, start + _BLOCK))
 
     @staticmethod
     def concatenated(parts: Sequence["Windows"]) -> "Windows":
@@ -249,9 +255,12 @@ def _history(windows: Windows, inputs: Inputs) -> tuple[NDArray[Any], NDArray[An
 
 def moments(windows: Windows, inputs: Inputs) -> NDArray[Any]:
     """[3, F]: count, sum and sum of squares of the inputs at started positions; they add up over ranks."""
-    given, _, started = raw_inputs(windows, inputs)
-    real = given[started].astype(np.float64)
-    return np.stack([np.full(real.shape[1], float(len(real))), real.sum(0), (real**2).sum(0)])
+    total = np.zeros((3, len(inputs.history)))
+    for part in windows.blocks():  # in double precision the inputs of all windows would not fit
+        given, _, started = raw_inputs(part, inputs)
+        real = given[started].astype(np.float64)
+        total += [np.full(real.shape[1], float(len(real))), real.sum(0), (real**2).sum(0)]
+    return total
 
 
 def normalisation(total: NDArray[Any]) -> dict[str, list[float]]:

@@ -92,7 +92,7 @@ def _validated(windows: Windows, origin: int, least_sales: int) -> Iterator[Wind
 
 def _measured(found: _Found, calibrations: Calibrations, collective: Collective) -> Validation:
     truth, horizon = found.truth, found.truth.shape[1]
-    likelihood = calibration.negative_log_likelihood(truth, found.distribution)
+    likelihood = distributions.negative_log_likelihood(truth, *found.distribution)
     corrected = calibrations.corrected(found.distribution, found.traits)
     median, mean = distributions.quantile(0.5, *corrected), distributions.expectation(*corrected)
     residual = np.clip((truth - mean) / np.sqrt(distributions.variance(*corrected)), -5.0, 5.0)

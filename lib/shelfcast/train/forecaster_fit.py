@@ -13,14 +13,20 @@ from shelfcast.models import forecaster, window_targets, window_tensors
 from shelfcast.models.calibration import Traits
 from shelfcast.models.distributions import Zinb
 from shelfcast.models.trained_forecaster import distribution_of, last_position
-from shelfcast.models.window_tensors import Windows
+from shelfcast.models.window_tensors import Inputs, Windows
 from shelfcast.settings import Forecaster as Hyper
 from shelfcast.train.collective import Collective, plain
 from shelfcast.train.earlier_origin import Validation, validate
 from shelfcast.train.schedule import WarmupCosine, peak_for
-from shelfcast.train.windows_share import Share
+from shelfcast.train.windows_share import Share, WindowsShare
 
 _SMALLEST_BATCH, _FEWEST_BATCHES = 16, 16  # a log with few series makes smaller batches, not fewer
+
+
+def share_of(reader: WindowsShare, hyper: Hyper) -> Share:
+    """A rank's share of the windows, with the inputs that the configuration asks for."""
+    inputs = Inputs(groups=tuple(hyper.inputs), planned=tuple(hyper.planned))
+    return reader.load(list(hyper.embeddings), hyper.min_sale_periods, inputs)
 
 
 class Fit:

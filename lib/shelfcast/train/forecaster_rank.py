@@ -15,13 +15,12 @@ import tensorflow as tf
 from shelfcast.models import folder, forecaster
 from shelfcast.models.calibration import Calibrations
 from shelfcast.models.trained_forecaster import TrainedForecaster
-from shelfcast.models.window_tensors import Inputs
 from shelfcast.settings import Forecaster as Hyper
 from shelfcast.train import versions
 from shelfcast.train.checkpoint import Checkpoint
 from shelfcast.train.collective import Collective
 from shelfcast.train.earlier_origin import Validation
-from shelfcast.train.forecaster_fit import Fit
+from shelfcast.train.forecaster_fit import Fit, share_of
 from shelfcast.train.windows_share import Share, WindowsShare
 
 
@@ -187,6 +186,5 @@ def work(payload: dict[str, Any], collective: Collective) -> dict[str, Any]:
     if len(payload["chains"]) > 1:  # series of several grains share one network, which must tell them apart
         hyper = hyper.model_copy(update={"embeddings": {"grain": 2, **hyper.embeddings}})
         payload = payload | {"hyper": hyper.model_dump(mode="json")}
-    inputs = Inputs(groups=tuple(hyper.inputs), planned=tuple(hyper.planned))
-    share = reader.load(list(hyper.embeddings), hyper.min_sale_periods, inputs)
+    share = share_of(reader, hyper)
     return Training(payload, share, collective).run()

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shelfcast.errors import TrainingError
-from shelfcast.models import calibration, distributions, window_tensors
+from shelfcast.models import distributions, window_tensors
 from shelfcast.models.rolled_back import rolled_back
 from shelfcast.models.trained_forecaster import distribution_of, last_position
-from shelfcast.models.window_tensors import Inputs, Windows
+from shelfcast.models.window_tensors import Windows
 from shelfcast.settings import Forecaster as Hyper
 from shelfcast.train.collective import Collective
-from shelfcast.train.forecaster_fit import Fit
+from shelfcast.train.forecaster_fit import Fit, share_of
 from shelfcast.train.windows_share import Share, WindowsShare
 
 _SCORED = 2048  # series a batch where nothing is learnt
@@ -42,8 +42,7 @@ def work(payload: dict[str, Any], collective: Collective) -> dict[str, Any]:
     """
     hyper = Hyper.model_validate(payload["hyper"])
     reader = WindowsShare(payload["lake"], payload["version"], payload["chains"], collective)
-    inputs = Inputs(groups=tuple(hyper.inputs), planned=tuple(hyper.planned))
-    whole = reader.load(list(hyper.embeddings), hyper.min_sale_periods, inputs)
+    whole = share_of(reader, hyper)
     share = at_origin(whole, payload["rolled_back"], collective)
     asked = [len(truth) for _, truth in _asked(whole, payload["rolled_back"], payload["min_sale_periods"])]
     if not collective.sum(sum(asked)):
@@ -62,10 +61,8 @@ def at_origin(whole: Share, periods: int, collective: Collective) -> Share:
         windows = rolled_back(whole.windows, periods)
     except ValueError as error:
         raise TrainingError(f"{error}: choose origins nearer to each other, or a longer windows.context") from error
-    moments = np.zeros((3, len(whole.inputs.history)))
-    if len(windows):
-        moments = window_tensors.moments(windows, whole.inputs)
-    return replace(whole, windows=windows, norm=window_tensors.normalisation(collective.sum(moments)))
+    moments = collective.sum(window_tensors.moments(windows, whole.inputs))
+    return replace(whole, windows=windows, norm=window_tensors.normalisation(moments))
 
 
 def _trained(share: Share, hyper: Hyper, seed: int, collective: Collective) -> tuple[list[Any], int, float]:
@@ -94,7 +91,7 @@ def _measured(
         raw = np.mean([last_position(network, inputs) for network in networks], axis=0)
         zinb = distribution_of(raw, tensors.scale[:, -1:])
         mean = distributions.expectation(*zinb)
-        likelihood = calibration.negative_log_likelihood(truth, zinb)
+        likelihood = distributions.negative_log_likelihood(truth, *zinb)
         sums += [
             float(np.sum(likelihood)), truth.size, float(np.abs(truth - distributions.quantile(0.5, *zinb)).sum()),
             float(truth.sum()), float(mean.sum()), float(((truth - mean) ** 2).sum()), len(truth),

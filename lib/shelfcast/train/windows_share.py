@@ -82,12 +82,9 @@ class WindowsShare:
         spans = [(days[-1] - days[0]).days for days in self.chains.values()]
         inputs = replace(inputs or Inputs(), seasonal=max(spans) >= _SEASONAL_DAYS)
         windows, least = self._windows(vocabularies, inputs.seasonal, least_sales)
-        moments = np.zeros((3, len(inputs.history)))
-        if windows is not None:
-            moments = window_tensors.moments(windows, inputs)
-        norm = window_tensors.normalisation(self.collective.sum(moments))
         if windows is None:
             windows = _nothing(context, horizon, len(inputs.future), len(statics))
+        norm = window_tensors.normalisation(self.collective.sum(window_tensors.moments(windows, inputs)))
         return Share(windows, least, vocabularies, norm, inputs, context, horizon)
 
     def _shape(self) -> tuple[int, int] | None:
