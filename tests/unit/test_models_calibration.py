@@ -10,11 +10,9 @@ from shelfcast.models.distributions import Zinb
 ROWS, HORIZON = 4000, 4
 
 
-def traits(scale, sparse=False, planned=0.0):
-    """Of series of these scales; ``planned`` [N, H] or one share of stores with a mailer."""
-    rows = len(scale)
-    mailers = np.broadcast_to(planned, (rows, HORIZON))
-    return Traits(scale, np.stack([np.zeros((rows, HORIZON)), mailers], -1), np.broadcast_to(sparse, rows))
+def traits(scale, sparse=False):
+    """Of series of these scales."""
+    return Traits(scale, np.broadcast_to(sparse, len(scale)))
 
 
 @pytest.fixture(scope="module")
@@ -45,17 +43,6 @@ def test_a_planted_tilt_is_found_and_taken_back(world):
     assert likelihood(corrected, truth) == pytest.approx(likelihood(true, truth), abs=0.003)
     bias = distributions.expectation(*corrected).sum() / truth.sum() - 1
     assert abs(bias) < 0.03 < distributions.expectation(*tilted).sum() / truth.sum() - 1
-
-
-def test_what_promotions_were_forecast_too_high_by_is_taken_back(world):
-    true, scale, truth = world
-    mailers = (np.arange(ROWS * HORIZON) % 3 == 0).reshape(ROWS, HORIZON) * 0.8
-    given = traits(scale, planned=mailers)
-    found = calibration.best(true._replace(mean=true.mean * np.exp(0.5 * mailers)), given, truth)
-    assert found.mean_planned[1] == pytest.approx(-0.5, abs=0.1)
-    assert found.mean_planned[0] == 0
-    known = found.corrected(true, given).mean / found.corrected(true, traits(scale)).mean
-    assert np.allclose(known, np.exp(found.mean_planned[1] * mailers))
 
 
 def test_few_targets_correct_nothing(world):

@@ -1,7 +1,8 @@
 """Corrections of forecast distributions, fitted where a model that had not seen an origin's targets forecast them.
 
-Eleven numbers tilt the three parameters of the zero-inflated negative binomial by a series' scale, the horizon and what
-is planned; they are the ones of greatest likelihood at that earlier origin, held back towards no correction by a ridge.
+Seven numbers tilt the three parameters of the zero-inflated negative binomial by a series' scale and the horizon; they
+are the ones of greatest likelihood at that earlier origin, held back towards no correction by a ridge. Tilts by what is
+planned were left out: those fitted to one month's promotions made the next month's forecasts worse as often as better.
 """
 
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from shelfcast.models import distributions
 from shelfcast.models.distributions import Zinb
 
 SPARSE = 5  # periods with sales below which a series is sparse
-_RIDGE = 3e-3  # of the mean negative log-likelihood a target: a tilt of .1 must bring 3e-5
+_RIDGE = 2e-2  # of the mean negative log-likelihood a target: a tilt of .1 must bring 2e-4
 _SLOWEST, _FASTEST = -3.0, 4.0  # log scales beyond which a tilt grows no further
 _FEWEST = 200  # targets; fewer say nothing
 
@@ -24,12 +25,10 @@ _FEWEST = 200  # targets; fewer say nothing
 class Traits(NamedTuple):
     """What a correction may depend on, of N series at an origin.
 
-    scale: [N]; planned: [N, H, 2], shares of stores with a display and with a mailer, as far as they are known ahead;
-    sparse: [N] bool, fewer than ``SPARSE`` periods with sales so far.
+    scale: [N]; sparse: [N] bool, fewer than ``SPARSE`` periods with sales so far.
     """
 
     scale: NDArray[Any]
-    planned: NDArray[Any]
     sparse: NDArray[Any]
 
     def take(self, rows: Any) -> "Traits":
@@ -44,27 +43,24 @@ class Calibration:
     Attributes:
         mean: constant, per unit of log scale, per horizon from the middle one.
         dispersion, zero: constant, per unit of log scale.
-        mean_planned, dispersion_planned: of mean and dispersion, per share of stores with a display, with a mailer.
     """
 
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     dispersion: tuple[float, float] = (0.0, 0.0)
     zero: tuple[float, float] = (0.0, 0.0)
-    mean_planned: tuple[float, float] = (0.0, 0.0)
-    dispersion_planned: tuple[float, float] = (0.0, 0.0)
 
     def corrected(self, found: Zinb, traits: Traits) -> Zinb:
         """Distributions [N, H] of series with these traits, tilted."""
         return _tilted(found, traits, np.asarray([self.as_list()]))
 
     def as_list(self) -> list[float]:
-        return [*self.mean, *self.dispersion, *self.zero, *self.mean_planned, *self.dispersion_planned]
+        return [*self.mean, *self.dispersion, *self.zero]
 
     @staticmethod
     def of(stored: Any) -> "Calibration":
         """From ``as_list``."""
         values = tuple(float(value) for value in stored)
-        return Calibration(values[:3], values[3:5], values[5:7], values[7:9], values[9:])  # type: ignore[arg-type]
+        return Calibration(values[:3], values[3:5], values[5:])  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -91,16 +87,13 @@ class Calibrations:
 
 
 def _tilted(found: Zinb, traits: Traits, tilts: NDArray[Any]) -> Zinb:
-    """Distributions [N, H] tilted by ``Calibration.as_list``, [N, 11] or [1, 11]."""
+    """Distributions [N, H] tilted by ``Calibration.as_list``, [N, 7] or [1, 7]."""
     size = np.clip(np.log(np.asarray(traits.scale, np.float64)), _SLOWEST, _FASTEST)[:, None]
     horizon = np.shape(found.mean)[1]
     ahead = (np.arange(horizon) - (horizon - 1) / 2.0)[None]
-    display, mailer = np.moveaxis(np.asarray(traits.planned, np.float64), -1, 0)
-    mean, by_size, by_horizon, spread, spread_by_size, zero, zero_by_size, *planned = (
-        column[:, None] for column in tilts.T
-    )
-    shift = mean + by_size * size + by_horizon * ahead + (planned[0] * display + planned[1] * mailer)
-    wider = spread + spread_by_size * size + (planned[2] * display + planned[3] * mailer)
+    mean, by_size, by_horizon, spread, spread_by_size, zero, zero_by_size = (column[:, None] for column in tilts.T)
+    shift = mean + by_size * size + by_horizon * ahead
+    wider = spread + spread_by_size * size
     logit = special.logit(np.clip(found.zero, 1e-12, 1 - 1e-12)) + zero + zero_by_size * size
     return Zinb(special.expit(logit), found.mean * np.exp(shift), found.dispersion * np.exp(wider))
 

@@ -285,6 +285,4 @@ def tensors(windows: Windows, norm: Mapping[str, Sequence[float]], inputs: Input
 
 def traits(windows: Windows, given: Tensors, origin: int) -> Traits:
     """What a correction of forecasts made after ``origin`` periods of the context may depend on."""
-    shares = [PLANNED.index(kind) for kind in KINDS]
-    planned = given.planned[:, origin : origin + windows.horizon, shares]
-    return Traits(given.scale[:, origin - 1], planned, windows.sparse(origin))
+    return Traits(given.scale[:, origin - 1], windows.sparse(origin))

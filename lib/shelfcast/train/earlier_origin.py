@@ -111,5 +111,4 @@ def _measured(found: _Found, calibrations: Calibrations, collective: Collective)
 
 def _empty(horizon: int) -> _Found:
     none = np.zeros((0, horizon))
-    traits = Traits(np.zeros(0, np.float32), np.zeros((0, horizon, 2), np.float32), np.zeros(0, bool))
-    return _Found(Zinb(none, none, none), traits, none)
+    return _Found(Zinb(none, none, none), Traits(np.zeros(0, np.float32), np.zeros(0, bool)), none)
