@@ -1,0 +1,178 @@
+"""The ``shelfcast`` command. Exit codes: 0 done, 1 failed, 2 wrong use or configuration."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from shelfcast.cli.measuring import bench_app, tune_app
+from shelfcast.cli.options import AsOf, Conf, Force, Json, LakeUri, Run, Set, opened
+from shelfcast.config import render
+from shelfcast.errors import ShelfcastError
+from shelfcast.stages import EVALUATE, FEATURES, INGEST, REPORT, TRAINS, Stage
+
+if TYPE_CHECKING:
+    from shelfcast.pipeline import Done, Pipeline
+
+app = typer.Typer(
+    name="shelfcast",
+    help="Weekly demand forecasts for every SKU and recommendations for every user.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+train_app = typer.Typer(help="Train one model for an as-of date.", no_args_is_help=True)
+app.add_typer(train_app, name="train")
+app.add_typer(tune_app, name="tune")
+app.add_typer(bench_app, name="bench")
+
+
+@app.command()
+def weekly(
+    conf: Conf = None, set_: Set = None, lake: LakeUri = None, as_of: AsOf = None, as_json: Json = False,
+    force: Force = False,
+) -> None:  # fmt: skip
+    """Run everything from raw logs to the report; skip what is unchanged."""
+    from shelfcast.closing import closing
+    from shelfcast.pipeline import Pipeline
+    from shelfcast.terminal import Terminal
+
+    run = opened(conf, set_, lake, as_of, as_json)
+    terminal = Terminal(run.console())
+    try:
+        day, done = Pipeline(run.loaded.settings, terminal, force).weekly()
+    finally:
+        terminal.stop()
+    document, shown = closing(run.lake, day, done)
+    run.print(document, *shown)
+
+
+def _steps(run: Run, force: bool, chosen: Callable[[Pipeline], list[Done]]) -> None:
+    from shelfcast.closing import steps_document
+    from shelfcast.pipeline import Pipeline
+    from shelfcast.terminal import Terminal, summary
+
+    terminal = Terminal(run.console())
+    try:
+        done = chosen(Pipeline(run.loaded.settings, terminal, force))
+    finally:
+        terminal.stop()
+    run.print(steps_document(done), summary(done))
+
+
+def _register(owner: typer.Typer, command: str, text: str, chosen: Callable[[Pipeline], list[Done]]) -> None:
+    @owner.command(command, help=text)
+    def _command(
+        conf: Conf = None, set_: Set = None, lake: LakeUri = None, as_of: AsOf = None, as_json: Json = False,
+        force: Force = False,
+    ) -> None:  # fmt: skip
+        _steps(opened(conf, set_, lake, as_of, as_json), force, chosen)
+
+
+def _at_as_of(stage: Stage) -> Callable[[Pipeline], list[Done]]:
+    return lambda pipeline: [pipeline.run(stage, pipeline.as_of())]
+
+
+_register(app, "ingest", "Read new raw files into bronze, silver and quarantine.", lambda p: [p.run(INGEST)])
+_register(app, "features", "Build demand, series, windows and interactions.", _at_as_of(FEATURES))
+_register(train_app, "forecaster", "Train the demand forecaster.", _at_as_of(TRAINS["forecaster"]))
+_register(train_app, "recommender", "Train the recommender.", _at_as_of(TRAINS["recommender"]))
+_register(app, "score", "Forecast every series, rank for every user, publish.", lambda p: p.score(p.as_of()))
+_register(app, "evaluate", "Compare what was scored with what then happened.", _at_as_of(EVALUATE))
+_register(app, "report", "Write the HTML report.", _at_as_of(REPORT))
+
+
+@app.command()
+def tables(
+    conf: Conf = None, set_: Set = None, lake: LakeUri = None, as_of: AsOf = None, as_json: Json = False
+) -> None:  # fmt: skip
+    """List the lake's tables with sizes, and whether the published slices are whole."""
+    from shelfcast.lake import overview
+    from shelfcast.terminal import facts, rows
+
+    run = opened(conf, set_, lake, as_of, as_json)
+    listed = overview.tables(run.lake)
+    figures = overview.figures(run.lake, as_of)
+    shown = [{k: entry[k] for k in ("table", "rows", "slices", "files", "bytes", "version")} for entry in listed]
+    parts = [rows(f"Tables in {run.lake}", shown)]
+    parts += [facts(f"Published {name}", figure) for name, figure in figures.items()]
+    run.print({"lake": run.lake, "tables": listed, "figures": figures}, *parts)
+
+
+@app.command()
+def show(
+    table: Annotated[str, typer.Argument(help="Table, e.g. gold/forecasts or forecasts.")],
+    where: Annotated[
+        list[str] | None, typer.Option("--where", metavar="COLUMN=VALUE", help="Only rows with this value.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many rows.")] = 20,
+    conf: Conf = None, set_: Set = None, lake: LakeUri = None, as_of: AsOf = None, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Show rows of a table as its readers see it."""
+    from shelfcast.lake import rows as lake_rows
+    from shelfcast.terminal import rows
+
+    run = opened(conf, set_, lake, as_of, as_json)
+    found = lake_rows.show(run.lake, table, where or [], limit, as_of)
+    run.print({"table": found.table, "version": found.version, "rows": found.rows}, rows(found.title, found.rows))
+
+
+@app.command()
+def explain(
+    product: Annotated[str, typer.Argument(metavar="SKU", help="The product, as in gold/forecasts.")],
+    store: Annotated[str, typer.Option(help="A store, where series are per store; * is all of them.")] = "*",
+    horizon: Annotated[int | None, typer.Option(min=1, help="Only this period ahead.", show_default=False)] = None,
+    conf: Conf = None, set_: Set = None, lake: LakeUri = None, as_of: AsOf = None, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Say what drove a product's forecasts: history, price, promotion, calendar, statics."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # else TensorFlow tells how it was built
+    from shelfcast import explanation
+
+    run = opened(conf, set_, lake, as_of, as_json)
+    document = explanation.explain(run.lake, product, store, as_of, horizon)
+    run.print(document, explanation.shown(document))
+
+
+@app.command("config")
+def config_(
+    conf: Conf = None, set_: Set = None, lake: LakeUri = None, as_of: AsOf = None, as_json: Json = False
+) -> None:
+    """Print the merged, validated configuration, each value with where it came from."""
+    run = opened(conf, set_, lake, as_of, as_json)
+    origins = {".".join(key): origin for key, origin in run.loaded.origins.items()}
+    document = {"settings": run.loaded.settings.model_dump(mode="json"), "origins": origins}
+    if run.as_json:
+        run.print(document)
+    else:
+        print(render(run.loaded))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    try:
+        app(arguments)
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 0
+    except ShelfcastError as error:
+        _complain(str(error))
+        return error.exit_code
+    except Exception as error:
+        if os.environ.get("SHELFCAST_DEBUG"):
+            raise
+        said = str(error).strip().splitlines() or [""]
+        _complain(f"{type(error).__name__}: {said[0]} (set SHELFCAST_DEBUG=1 for the traceback)")
+        return 1
+    return 0
+
+
+def _complain(message: str) -> None:
+    print(f"shelfcast: {message}", file=sys.stderr)
+
+
+def run() -> None:
+    """The console script."""
+    sys.exit(main())
