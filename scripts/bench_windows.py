@@ -1,6 +1,7 @@
 """Rows of gold/windows for benches: as many series as wanted, like a retailer's, the same for the same seed."""
 
 import argparse
+import os
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -18,6 +19,9 @@ from shelfcast.lake.step import Step
 from shelfcast.lake.store import Lake
 from shelfcast.lake.tables import contract
 from shelfcast.settings import Settings
+
+# Spark's workers, which make the rows, find this module by it.
+os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
 
 TABLE = "gold/windows"
 AS_OF = date(2017, 11, 26)

@@ -23,7 +23,6 @@ import psutil
 
 SCRIPTS = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(SCRIPTS))
-os.environ["PYTHONPATH"] = os.pathsep.join([str(SCRIPTS), os.environ.get("PYTHONPATH", "")])  # for Spark's workers
 
 import bench_windows  # noqa: E402
 
