@@ -60,7 +60,7 @@ def epochs(payload: dict[str, Any], collective: Any) -> dict[str, Any]:
     served = fit.epochs * (1 + hyper.seeds)  # the choice of their number, then every member
     return {
         "reading": reading, "delta": delta, "memory": memory, "epochs_served": served, "steps": fit.steps,
-        "windows": len(share.windows), "batch": hyper.batch,
+        "windows": len(share.windows), "batch": fit.batch,
     }  # fmt: skip
 
 

@@ -1,7 +1,8 @@
 """Windows trained on a second by two ranks that join their gradients ÷ by two processes that are not coupled.
 
-Both sides take the same steps, the training's own: batches of the shipped size from gold/windows, forward, backward,
-clipped Adam, one thread each, side by side on the same cores. They are timed in turn, from when all are warm.
+Both sides take the same steps, the training's own: batches from gold/windows of the size that the configuration makes
+of so many series, forward, backward, clipped Adam, one thread each, side by side on the same cores. They are timed in
+turn, from when all are warm.
 """
 
 import argparse
@@ -23,7 +24,7 @@ _WARM = 20  # steps before the clock starts
 def arguments() -> argparse.Namespace:
     import bench_windows
 
-    parser = bench_windows.options(__doc__, series=20_000, turns=2)
+    parser = bench_windows.options(__doc__, series=600_000, turns=2)
     parser.add_argument("--seconds", type=float, default=40.0, help="of each side, each turn")
     parser.add_argument("--ranks", type=int, default=2)
     return parser.parse_args()
@@ -61,7 +62,7 @@ def steps(payload: dict[str, Any], collective: Any) -> dict[str, Any]:
     began, cpu = time.perf_counter(), time.process_time()
     windows = epochs.take(count)
     seconds, busy = time.perf_counter() - began, time.process_time() - cpu
-    found = {"windows": windows, "seconds": seconds, "steps": count, "cpu": busy, "batch": hyper.batch}
+    found = {"windows": windows, "seconds": seconds, "steps": count, "cpu": busy, "batch": fit.batch}
     parts = collective.gather(found)
     return {
         **found,
@@ -87,7 +88,7 @@ class Epochs:
             if batch is None:
                 self.number += 1
                 generator = np.random.default_rng([self.seed, self.number, self.fit.collective.rank])
-                self.batches = self.fit._batches(generator)  # noqa: SLF001
+                self.batches = self.fit.batches(generator)
                 batch = next(self.batches)
             _ = [float(value) for value in self.fit._step(*batch)]  # noqa: SLF001
             windows += len(batch[0])

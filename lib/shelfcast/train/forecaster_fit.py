@@ -15,12 +15,11 @@ from shelfcast.models.distributions import Zinb
 from shelfcast.models.trained_forecaster import distribution_of, last_position
 from shelfcast.models.window_tensors import Inputs, Windows
 from shelfcast.settings import Forecaster as Hyper
+from shelfcast.train.batches import batch_size, made_ahead
 from shelfcast.train.collective import Collective, plain
 from shelfcast.train.earlier_origin import Validation, validate
 from shelfcast.train.schedule import WarmupCosine, peak_for
 from shelfcast.train.windows_share import Share, WindowsShare
-
-_SMALLEST_BATCH, _FEWEST_BATCHES = 16, 16  # a log with few series makes smaller batches, not fewer
 
 
 def share_of(reader: WindowsShare, hyper: Hyper) -> Share:
@@ -51,11 +50,13 @@ class Fit:
         self.shares = self._shares()
         # The same number on every rank, else the slower ones would wait for ever.
         most = max(collective.gather(int(np.ceil(self.shares.sum()))))
-        self.steps = -(-most // min(hyper.batch, max(_SMALLEST_BATCH, most // _FEWEST_BATCHES)))
+        self.batch = batch_size(most, hyper.batch)
+        self.steps = -(-most // self.batch)
         self.epochs = max(hyper.epochs, -(-hyper.least_steps // self.steps)) if self.steps else hyper.epochs
         self.kept = int(share.windows.length.max(initial=1))  # leading positions that are padding everywhere are cut
         self.network = forecaster.built(self._shape(), seed)
-        peak = peak_for(hyper.learning_rate, collective.size)
+        larger = max(1.0, self.batch / hyper.batch)  # a smaller one is no reason for a lower rate
+        peak = peak_for(hyper.learning_rate, collective.size * larger)
         self.optimizer = keras.optimizers.Adam(
             WarmupCosine(peak, self.steps * (epochs or self.epochs), hyper.warmup), clipnorm=hyper.clip_norm
         )
@@ -95,10 +96,14 @@ class Fit:
         if self.hyper.dropout > 0:
             self.network.dropout.seed_generator.state.assign(dropped)
         totals = np.zeros(2)
-        for batch in self._batches(generator):
+        for batch in self.batches(generator):
             totals += [float(value) for value in self._step(*batch)]
         likelihood, targets = self.collective.sum(totals)
         return float(likelihood / max(targets, 1.0)), time.monotonic() - began
+
+    def batches(self, generator: np.random.Generator) -> Iterator[tuple[NDArray[Any], ...]]:
+        """An epoch's batches in a random order; each is made while the one before it is trained on."""
+        return made_ahead(self._batches(generator))
 
     def _batches(self, generator: np.random.Generator) -> Iterator[tuple[NDArray[Any], ...]]:
         """Equal parts of a random order, as many on every rank; a rank that runs short gives an empty one."""

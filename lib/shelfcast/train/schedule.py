@@ -24,8 +24,8 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):  # type: ig
         return {"peak": self.peak, "steps": self.steps, "warmup": self.warmup}
 
 
-def peak_for(rate: float, ranks: int) -> float:
-    """The peak for a joined batch of ``ranks`` batches: Adam's noise scale asks for the square root (Malladi et al.
+def peak_for(rate: float, batches: float) -> float:
+    """The peak for a joined batch of ``batches`` batches: Adam's noise scale asks for the square root (Malladi et al.
     2022, On the SDEs and scaling rules for adaptive gradient algorithms).
     """
-    return rate * math.sqrt(ranks)
+    return rate * math.sqrt(batches)
