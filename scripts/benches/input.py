@@ -1,8 +1,9 @@
 """Training with batches from gold/windows on Delta ÷ training with the same batches lying in memory as tensors.
 
-One rank, one thread, the training's own steps. From Delta: reading the rank's share once, then as many epochs as a
-training makes, each batch cut, scaled and standardised when its turn comes. From memory: those epochs with every batch
-prepared beforehand. Epochs of both kinds are timed in turn; the reading is spread over the epochs it serves.
+One rank, one thread and one core, so that no idle core makes the batches. From Delta: reading the rank's share once,
+then as many epochs as a training makes, each batch cut, scaled and standardised when its turn comes. From memory: those
+epochs with every batch prepared beforehand. Epochs of both kinds are timed in turn; the reading is spread over the
+epochs it serves.
 """
 
 import argparse
@@ -44,6 +45,7 @@ def epochs(payload: dict[str, Any], collective: Any) -> dict[str, Any]:
             self.kept_batches = None
             self.kept_batches = list(self._batches(np.random.default_rng([self.seed, number, 0])))
 
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     began = time.perf_counter()
     hyper = Forecaster.model_validate(payload["hyper"])
     reader = WindowsShare(payload["lake"], payload["version"], payload["chains"], collective)

@@ -39,14 +39,10 @@ def weekly(
     """Run everything from raw logs to the report; skip what is unchanged."""
     from shelfcast.closing import closing
     from shelfcast.pipeline import Pipeline
-    from shelfcast.terminal import Terminal
 
     run = opened(conf, set_, lake, as_of, as_json)
-    terminal = Terminal(run.console())
-    try:
+    with run.terminal() as terminal:
         day, done = Pipeline(run.loaded.settings, terminal, force).weekly()
-    finally:
-        terminal.stop()
     document, shown = closing(run.lake, day, done)
     run.print(document, *shown)
 
@@ -54,13 +50,10 @@ def weekly(
 def _steps(run: Run, force: bool, chosen: Callable[[Pipeline], list[Done]]) -> None:
     from shelfcast.closing import steps_document
     from shelfcast.pipeline import Pipeline
-    from shelfcast.terminal import Terminal, summary
+    from shelfcast.terminal import summary
 
-    terminal = Terminal(run.console())
-    try:
+    with run.terminal() as terminal:
         done = chosen(Pipeline(run.loaded.settings, terminal, force))
-    finally:
-        terminal.stop()
     run.print(steps_document(done), summary(done))
 
 

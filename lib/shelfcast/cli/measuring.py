@@ -44,18 +44,14 @@ def bench_forecast(  # noqa: PLR0913, PLR0917 - a command's options
     Another grain or a part of the products has a lake of its own beside the configured one.
     """
     from shelfcast import backtest
-    from shelfcast.terminal import Terminal
 
     run = opened(conf, set_, lake, None, as_json)
     settings = backtest.part(run.loaded.settings, grain, products)
     days = [day(text.strip()) for given in origins or [] for text in given.split(",")]
     chosen = [*(_plans(text) for text in planned or []), *(backtest.WAYS if ways else ())]
-    terminal = Terminal(run.console())
     run.console().print(f"Configuration {backtest.configuration(settings)}", highlight=False)
-    try:
+    with run.terminal() as terminal:
         result = backtest.forecast(settings, days, terminal, chosen)
-    finally:
-        terminal.stop()
     if not as_json:
         for table in result.tables:
             Console().print(table)
@@ -115,13 +111,8 @@ def tune_forecaster(
 
 def _tried(run: Run, made: Callable[[Listener], Tried]) -> None:
     """Run a bench of many trainings; show its table and print its document as one line."""
-    from shelfcast.terminal import Terminal
-
-    terminal = Terminal(run.console())
-    try:
+    with run.terminal() as terminal:
         result = made(terminal)
-    finally:
-        terminal.stop()
     if not run.as_json:
         Console().print(result.table)
     print(json.dumps(result.document, default=str))

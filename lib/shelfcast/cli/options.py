@@ -1,15 +1,22 @@
 """Options that all commands share, and what they make of them."""
 
+from __future__ import annotations
+
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from shelfcast.config import Loaded, load
+
+if TYPE_CHECKING:
+    from shelfcast.terminal import Terminal
 
 
 def day(text: str) -> date:
@@ -47,6 +54,17 @@ class Run:
 
     def console(self) -> Console:
         return Console(stderr=self.as_json)
+
+    @contextmanager
+    def terminal(self) -> Iterator[Terminal]:
+        """What shows the progress of a pipeline, stopped in any case."""
+        from shelfcast.terminal import Terminal
+
+        terminal = Terminal(self.console())
+        try:
+            yield terminal
+        finally:
+            terminal.stop()
 
     def print(self, document: Any, *renderables: Any) -> None:
         """The document for machines, or what people see."""
