@@ -74,12 +74,14 @@ TRAIN_BOOSTING = Stage(
     ("rivals", "windows", "forecaster.planned", "seed"),
     ("gold/windows",),
 )
+# A plan for after as_of lies in slices of gold/covariates that have no part in a fingerprint; the side it is from has.
+_SHOP = ("gold/demand", "gold/covariates", "silver/promotions", "silver/products", "silver/stock")
 TRAIN_RECOMMENDER = Stage(
     "train recommender",
     "shelfcast.train.recommender:run",
     ("train", "models"),
     ("recommender", "train", "score", "demand", "seed"),
-    ("gold/interactions", "gold/demand", "silver/products", "silver/stock"),
+    (*_SHOP, "gold/interactions"),
 )
 SCORE_FORECASTS = Stage(
     "score forecasts",
@@ -101,7 +103,7 @@ SCORE_RECOMMENDATIONS = Stage(
     "shelfcast.score.recommendations:run",
     ("score", "models"),
     ("score", "recommender", "demand"),
-    ("gold/interactions", "gold/demand", "silver/products", "silver/users", "silver/stock"),
+    (*_SHOP, "gold/interactions", "silver/users"),
     model="recommender",
 )
 EVALUATE = Stage(

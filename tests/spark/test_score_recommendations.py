@@ -27,7 +27,8 @@ from shelfcast.train import recommender as training
 AS_OF = date(2024, 3, 31)  # a Sunday
 CONFIG = {
     "dim": 4, "units": 3, "dropout": 0.0, "temperature": 0.1, "item_bias": True, "half_lives": [2.0, 16.0],
-    "candidates": 5, "max_length": 4, "history": 50, "wanted": ["purchase"], "event_types": ["purchase", "view"],
+    "traits": [], "candidates": 5, "max_length": 4, "history": 50,
+    "wanted": ["purchase"], "event_types": ["purchase", "view"],
 }  # fmt: skip
 Event = tuple[str, str, date, str, str]  # user, product, date, type, store
 Steps = Callable[..., Step]
@@ -65,7 +66,7 @@ EVENTS = [
 
 def model(tmp_path: Path, known: tuple[str, ...] = ("bread", "jam", "milk", "tea")) -> str:
     """A model folder with random weights."""
-    width = len(candidates.names(CONFIG["half_lives"]))
+    width = len(candidates.names(CONFIG["half_lives"], []))
     built = Recommender(
         CONFIG, pa.array(known), build_sequence(CONFIG, len(known)), Ranker(np.zeros(width), np.ones(width))
     )

@@ -15,7 +15,7 @@ from shelfcast.models.recommending import Recommender, build_sequence, vocabular
 
 CONFIG = {
     "dim": 4, "units": 3, "dropout": 0.0, "temperature": 0.1, "item_bias": True, "half_lives": [2.0, 16.0],
-    "candidates": 5, "max_length": 4, "history": 50, "wanted": ["purchase"], "event_types": ["purchase"],
+    "traits": [], "candidates": 5, "max_length": 4, "history": 50, "wanted": ["purchase"], "event_types": ["purchase"],
 }  # fmt: skip
 
 
@@ -36,7 +36,7 @@ def people(users: int = 700) -> Histories:
 
 def recommender() -> Recommender:
     known = pa.array([f"p{code:03d}" for code in range(3, 30)])
-    width = len(candidates.names(CONFIG["half_lives"]))
+    width = len(candidates.names(CONFIG["half_lives"], []))
     return Recommender(CONFIG, known, build_sequence(CONFIG, len(known)), Ranker(np.zeros(width), np.ones(width)))
 
 

@@ -1,5 +1,7 @@
 """Lists are always K distinct products on sale, in the order of their scores."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -83,13 +85,40 @@ def test_shop_features_are_log_popularity_trend_and_likelihood_against_chance() 
     found = candidate.gather(
         bought([0]), shop([True, True], [9.0, 3.0]), 20, HALF_LIVES, 5, outlook([1], np.array([[0.5]]))
     )
-    names = candidate.names(HALF_LIVES)
+    names = candidate.names(HALF_LIVES, [])
     rows = {int(item): dict(zip(names, found.features[0, c], strict=True)) for c, item in enumerate(found.items[0])}
     assert rows[0]["popularity"] == pytest.approx(np.log(10))
     assert rows[0]["trend"] == pytest.approx(np.log((9 / 4 + 0.25) / 10))
     assert (rows[0]["scored"], rows[0]["likelihood"]) == (0, 0)
     assert (rows[1]["scored"], rows[1]["likelihood"]) == (1, pytest.approx(np.log(0.5) + np.log(1)))
     assert (rows[1]["bought"], rows[1]["visits"]) == (0, pytest.approx(np.log(2)))
+
+
+def test_traits_of_products_reach_the_ranker_beside_how_overdue_they_are() -> None:
+    usual = np.log1p(np.array([0.5, 4.0], np.float32))
+    sold = replace(shop([True, True]), traits={"again": np.array([0.2, 0.7], np.float32), "usual_gap": usual})
+    found = candidate.gather(bought([0], day=13), sold, 20, HALF_LIVES, 5, outlook([1], np.array([[0.5]])))
+    names = candidate.names(HALF_LIVES, sold.traits)
+    rows = {int(item): dict(zip(names, found.features[0, c], strict=True)) for c, item in enumerate(found.items[0])}
+    assert (rows[0]["again"], rows[1]["again"]) == pytest.approx((0.2, 0.7))
+    assert rows[0]["overdue"] == pytest.approx(1 / 0.5, abs=1e-5)  # a week ago, usually half a week
+    assert rows[1]["overdue"] == pytest.approx(5)  # never bought: as long ago as can be
+
+
+def test_without_a_usual_time_nothing_is_overdue() -> None:
+    found = candidate.gather(bought([0], day=13), shop([True]), 20, HALF_LIVES, 5, outlook([], np.zeros((1, 0))))
+    assert found.features[0, 0, candidate.names(HALF_LIVES, []).index("overdue")] == 0
+
+
+def test_a_catalogue_keeps_its_traits_on_its_way_to_the_workers() -> None:
+    sold = replace(shop([True, False]), traits={"again": np.array([0.2, 0.7], np.float32)})
+    back = Catalogue.from_bytes(sold.to_bytes())
+    assert back.traits["again"].tolist() == pytest.approx([0.2, 0.7])
+    moved = back.on(pa.array(["p001", "new"]))
+    assert moved.traits["again"].tolist() == pytest.approx([0.7, 0])
+    chosen = back.with_traits(["missing", "again"])
+    assert list(chosen.traits) == ["missing", "again"]
+    assert chosen.traits["missing"].tolist() == [0, 0]
 
 
 def test_only_the_strongest_touched_products_become_candidates() -> None:
@@ -127,7 +156,7 @@ def test_ndcg_counts_hits_by_place_against_the_best_possible_order() -> None:
 
 def test_without_a_learned_ranker_the_decayed_frequency_decides() -> None:
     found = candidate.gather(bought([0, 0, 1]), shop([True] * 3), 20, HALF_LIVES, 5, outlook([2], np.array([[1.0]])))
-    scores = ranking.frequency(found, candidate.names(HALF_LIVES))[0]
+    scores = ranking.frequency(found, candidate.names(HALF_LIVES, []))[0]
     assert [int(found.items[0, c]) for c in np.argsort(-scores)] == [0, 1, 2]
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from shelfcast.lake import product_traits
 from shelfcast.lake.step import Step
 from shelfcast.lake.visible import visible
 
@@ -38,8 +39,9 @@ def wanted_types(seen: DataFrame, types: Sequence[str]) -> list[str]:
 
 
 def catalogue(step: Step, as_of: date, wanted: Sequence[str]) -> DataFrame:
-    """A row a product: product_id, events, popularity, recent, on_sale, as known at the end of ``as_of``.
+    """A row a product: product_id, events, popularity, recent, on_sale and traits, as known at the end of ``as_of``.
 
+    Traits are the float columns of ``product_traits``; 0 where a product has none.
     On sale is what was sold anywhere in the last ``score.on_sale_weeks`` weeks, unless a listing ended before as_of
     or the stock side knows of stores and none has a piece.
     """
@@ -70,10 +72,28 @@ def catalogue(step: Step, as_of: date, wanted: Sequence[str]) -> DataFrame:
     barred = _barred(step, as_of)
     offered = F.col("popularity") > 0
     if barred is None:
-        return shop.withColumn("on_sale", offered)
-    return shop.join(barred.withColumn("_barred", F.lit(True)), "product_id", "left").select(
-        *shop.columns, (offered & F.col("_barred").isNull()).alias("on_sale")
-    )
+        shop = shop.withColumn("on_sale", offered)
+    else:
+        shop = shop.join(barred.withColumn("_barred", F.lit(True)), "product_id", "left").select(
+            *shop.columns, (offered & F.col("_barred").isNull()).alias("on_sale")
+        )
+    return _with_traits(step, shop, seen, as_of, wanted)
+
+
+def _with_traits(step: Step, shop: DataFrame, seen: DataFrame, as_of: date, wanted: Sequence[str]) -> DataFrame:
+    options = step.settings.recommender
+    types = None
+    if step.has("silver/products"):
+        listed = _valid(step.read("silver/products"), as_of)
+        types = listed.groupBy("product_id").agg(F.max("product_type").alias("product_type"))
+    sides = [product_traits.returns(seen, types, as_of, wanted, options.label_weeks)]
+    if options.planned and step.has("gold/covariates"):
+        covariates, grain = step.read("gold/covariates"), step.settings.demand.grains[0]
+        sides.append(product_traits.planned(covariates, grain, as_of, options.planned, options.label_weeks))
+    names = [name for side in sides for name in side.columns if name != "product_id"]
+    for side in sides:
+        shop = shop.join(side, "product_id", "left")
+    return shop.fillna(0.0, names)
 
 
 def collected(shop: DataFrame) -> pa.Table:

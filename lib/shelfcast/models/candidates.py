@@ -1,6 +1,6 @@
 """Products worth ranking for a user: what the user touched and what the sequence model expects next."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +12,16 @@ from shelfcast.models.catalogue import Catalogue
 from shelfcast.models.histories import Histories
 
 _CLIP = 12.0
+USUAL_GAP = "usual_gap"  # the trait that says after how long a product's buyers come back, as log1p(weeks)
 
 
-def names(half_lives: Sequence[float]) -> list[str]:
-    """The ranker's features, in order."""
-    return [*habit.names(half_lives), "popularity", "trend", "likelihood", "scored"]
+def names(half_lives: Sequence[float], traits: Iterable[str]) -> list[str]:
+    """The ranker's features, in order.
+
+    Args:
+        traits: of the catalogue's products.
+    """
+    return [*habit.names(half_lives), "popularity", "trend", "overdue", *traits, "likelihood", "scored"]
 
 
 @dataclass(frozen=True)
@@ -78,18 +83,22 @@ def gather(
     users = np.concatenate([found.users[kept], new_users])
     items = np.concatenate([found.items[kept], outlook.codes[new_places]])
     own = np.repeat(habit.stranger(half_lives)[None], len(new_users), 0)
-    own[:, -2:] = found.visitors[new_users]
+    own[:, -len(habit.VISITOR) :] = found.visitors[new_users]
     features = np.concatenate([found.features[kept], own])
     bought = np.concatenate([found.bought[kept], np.zeros(len(new_users), bool)])
-    features = np.concatenate([features, _shop(users, items, catalogue, places, outlook)], 1)
+    since = features[:, habit.names(half_lives).index("since")]
+    features = np.concatenate([features, _shop(users, items, since, catalogue, places, outlook)], 1)
     touched = np.arange(len(users)) < len(kept)
     return _padded(len(histories), users, items, features, bought, touched)
 
 
 def _shop(
-    users: NDArray[Any], items: NDArray[Any], catalogue: Catalogue, places: NDArray[Any], outlook: Outlook
-) -> NDArray[Any]:
-    """[pairs, 4]: log popularity, its trend, log chance against chance alone, whether there is one."""
+    users: NDArray[Any], items: NDArray[Any], since: NDArray[Any], catalogue: Catalogue, places: NDArray[Any],
+    outlook: Outlook,
+) -> NDArray[Any]:  # fmt: skip
+    """[pairs, 5 + traits]: log popularity, its trend, time since the user bought it ÷ what is usual for the product,
+    the products' traits, log chance against chance alone, whether there is one.
+    """
     popularity, recent = catalogue.popularity[items], catalogue.recent[items]
     place = places[items]
     scored = (place >= 0) & outlook.scored[users]
@@ -98,6 +107,8 @@ def _shop(
     columns = [
         np.log1p(popularity),
         np.log((recent + 0.25) / (popularity + 1)),
+        habit.overdue(since, catalogue.traits.get(USUAL_GAP, np.zeros(len(catalogue)))[items]),
+        *(values[items] for values in catalogue.traits.values()),
         np.clip(likelihood, -_CLIP, _CLIP),
         scored,
     ]

@@ -1,7 +1,8 @@
 """The products of a shop on one day, as arrays. It grows with the catalogue, never with the log."""
 
 import io
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+
+_OWN = ("product_id", "events", "on_sale", "popularity", "recent")
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,7 @@ class Catalogue:
         on_sale: [products] bool.
         popularity: [products] sales (or what stands for them) in the weeks that decide what is on sale.
         recent: [products] the same in the newest two of these weeks.
+        traits: name → [products] float32, what else a ranker is told of a product.
     """
 
     products: pa.Array
@@ -28,6 +32,7 @@ class Catalogue:
     on_sale: NDArray[Any]
     popularity: NDArray[Any]
     recent: NDArray[Any]
+    traits: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.products)
@@ -44,6 +49,7 @@ class Catalogue:
             table["on_sale"].to_numpy().astype(bool),
             table["popularity"].to_numpy().astype(np.float64),
             table["recent"].to_numpy().astype(np.float64),
+            {name: table[name].to_numpy().astype(np.float32) for name in sorted(set(table.column_names) - set(_OWN))},
         )
 
     def on(self, products: pa.Array) -> "Catalogue":
@@ -55,15 +61,20 @@ class Catalogue:
             return np.where(known, values[places], 0).astype(values.dtype) if len(values) else np.zeros(len(places))
 
         return Catalogue(
-            products, moved(self.events), moved(self.on_sale).astype(bool), moved(self.popularity), moved(self.recent)
-        )
+            products, moved(self.events), moved(self.on_sale).astype(bool), moved(self.popularity), moved(self.recent),
+            {name: moved(values) for name, values in self.traits.items()},
+        )  # fmt: skip
+
+    def with_traits(self, names: Sequence[str]) -> "Catalogue":
+        """The same with exactly these traits, in this order; one that is not known is 0 for all."""
+        none = np.zeros(len(self), np.float32)
+        return replace(self, traits={name: self.traits.get(name, none) for name in names})
 
     def to_bytes(self) -> bytes:
         """The catalogue as a Parquet file."""
-        columns = [self.products, self.events, self.on_sale, self.popularity, self.recent]
-        names = ["product_id", "events", "on_sale", "popularity", "recent"]
+        columns = [self.products, self.events, self.on_sale, self.popularity, self.recent, *self.traits.values()]
         sink = io.BytesIO()
-        pq.write_table(pa.table([pa.array(c) for c in columns], names=names), sink)
+        pq.write_table(pa.table([pa.array(c) for c in columns], names=[*_OWN, *self.traits]), sink)
         return sink.getvalue()
 
     @classmethod

@@ -28,8 +28,8 @@ class Recommender:
     """What makes lists.
 
     Attributes:
-        config: ``wanted`` (event types that are predicted), ``event_types``, ``half_lives``, ``candidates``,
-            ``max_length``, ``history`` and the sequence model's sizes.
+        config: ``wanted`` (event types that are predicted), ``event_types``, ``half_lives``, ``traits`` (of products,
+            that the ranker is told of), ``candidates``, ``max_length``, ``history`` and the sequence model's sizes.
         vocabulary: item ids that the sequence model knows; the number of an item is its place + 1.
         sequence: the sequence model; None where the log was too small for one.
         ranker: orders candidates; None where the log was too short to learn what users do next.
@@ -67,6 +67,7 @@ class Recommender:
     def candidates(self, histories: Histories, catalogue: Catalogue, day: int) -> Iterator[tuple[slice, Candidates]]:
         """Blocks of users (rows of ``histories``) with their candidates."""
         histories = histories.latest(int(self.config["history"]))
+        catalogue = catalogue.with_traits(self.config["traits"])
         words = self.words(catalogue)
         codes = np.flatnonzero(catalogue.on_sale & (words > 0)).astype(np.int32)
         table, bias = self._items(words[codes] - 1)
@@ -86,7 +87,7 @@ class Recommender:
     def scores(self, found: Candidates) -> NDArray[Any]:
         """[users, C] of candidates."""
         if self.ranker is None:
-            return ranking.frequency(found, candidate.names(self.config["half_lives"]))
+            return ranking.frequency(found, candidate.names(self.config["half_lives"], self.config["traits"]))
         return self.ranker.scores(found.features)
 
     def _users(self, histories: Histories, words: NDArray[Any]) -> NDArray[Any]:

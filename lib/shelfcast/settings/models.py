@@ -85,6 +85,8 @@ class Recommender(Section):
     min_item_events: Positive
     event_types: list[str]
     label_weeks: Positive
+    label_windows: Positive  # at most so many earlier horizons teach the ranker
+    planned: list[Literal["display", "mailer"]]  # plans that are known ahead
     half_lives: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)]  # weeks
     candidates: Positive  # of each kind: touched before, and new
     history: Positive  # a user's newest events that count

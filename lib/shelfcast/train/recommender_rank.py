@@ -32,7 +32,7 @@ from shelfcast.train.histories import read
 from shelfcast.train.sequence_fit import Fit
 
 _VALIDATION_USERS = 5000
-_RANKER_USERS = 10_000  # of each rank and label window; their candidates are held in memory
+_RANKER_USERS = 5_000  # of each rank and label window; their candidates are held in memory
 _K = 10
 _STAGE = "ranker.npz"
 
@@ -158,12 +158,13 @@ class Job:
         ]
 
     def _config(self) -> dict[str, Any]:
-        options = self.options.model_dump()
+        options, traits = self.options.model_dump(), list(self.shop[-1].traits)
         names_of = ("dim", "units", "dropout", "temperature", "item_bias", "half_lives", "candidates", "max_length",
                     "history", "event_types")  # fmt: skip
         return {
             **{name: options[name] for name in names_of}, "wanted": self.payload["wanted"],
-            "features": names(self.options.half_lives), "seed": self.payload["seed"], "as_of": self.payload["as_of"],
+            "traits": traits, "features": names(self.options.half_lives, traits),
+            "seed": self.payload["seed"], "as_of": self.payload["as_of"],
         }  # fmt: skip
 
     def _log(self) -> Callable[[str, float, int], None] | None:
