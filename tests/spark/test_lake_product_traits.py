@@ -11,6 +11,7 @@ from shelfcast.lake.tables import contract
 
 AS_OF = date(2024, 3, 31)  # a Sunday
 PLANS = ("display", "display_main", "mailer", "mailer_main")
+COLUMNS = ("ahead", "most", "now", "before")
 
 
 def seen(spark: SparkSession, *events: tuple[str, str, int, str]) -> DataFrame:
@@ -81,7 +82,7 @@ def test_plans_ahead_are_told_from_those_before_and_beyond(spark: SparkSession) 
         ("milk", "*", 0, 0.13, 0.0), ("milk", "*", -13, 1.0, 1.0), ("tea", "*", 0, 0.0, 0.26),
     )  # fmt: skip
     found = product_traits.planned(covariates, "week.product", AS_OF, ["display", "mailer"], 4)
-    assert found.columns == ["product_id", *product_traits.planned_names(["display", "mailer"])]
+    assert found.columns == ["product_id", *(f"{plan}_{what}" for plan in PLANS for what in COLUMNS)]
     milk, tea = of(found, "milk"), of(found, "tea")
     assert milk["display_ahead"] == pytest.approx(0.75 / 4)
     assert milk["display_most"] == pytest.approx(0.5)
@@ -95,7 +96,7 @@ def test_only_the_plans_that_are_known_are_told(spark: SparkSession) -> None:
     found = product_traits.planned(covariates, "week.product", AS_OF, ["mailer"], 4)
     assert found.columns == [
         "product_id",
-        *(f"mailer{k}_{w}" for k in ("", "_main") for w in ("ahead", "most", "now", "before")),
+        *(f"{plan}_{what}" for plan in PLANS[2:] for what in COLUMNS),
     ]
     assert of(found, "milk")["mailer_most"] == pytest.approx(1)
 

@@ -76,16 +76,11 @@ def returns(seen: DataFrame, types: DataFrame | None, as_of: date, wanted: Seque
     )
 
 
-def planned_names(kinds: Sequence[str]) -> list[str]:
-    """Columns of ``planned``."""
-    return [f"{plan}_{what}" for kind in kinds for plan in _PLANS[kind] for what in ("ahead", "most", "now", "before")]
-
-
 def planned(covariates: DataFrame, grain: str, as_of: date, kinds: Sequence[str], weeks: int) -> DataFrame:
-    """Shares of stores that promote: product_id and ``planned_names``, for products with plans.
+    """Shares of stores that promote, for products with plans: product_id and four columns for each kind of plan.
 
-    ``ahead`` and ``most`` are the mean and the largest share in the ``weeks`` after as_of, ``now`` that of the week up
-    to it, ``before`` the mean in the 13 weeks up to it.
+    ``<plan>_ahead`` and ``_most`` are the mean and the largest share in the ``weeks`` after as_of, ``_now`` that of the
+    week up to it, ``_before`` the mean in the 13 weeks up to it.
 
     Args:
         covariates: gold/covariates, which holds a plan only if it was known early enough for the longest horizon.
