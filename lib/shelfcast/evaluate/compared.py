@@ -11,11 +11,11 @@ from pyspark.sql import functions as F
 
 from shelfcast.evaluate import baselines
 from shelfcast.evaluate.traits import demand_class, naive_square
+from shelfcast.lake.plans import PLANS
 from shelfcast.models import boosting, window_tensors
 
 SERIES = ["grain", "product_id", "store_id"]
 CELL = ["horizon", "demand_class", "decile", "promoted"]
-_PLANS = ("display", "display_main", "mailer", "mailer_main")
 _LOADED: dict[str, boosting.Boosting] = {}
 
 _TRAITS = ["demand_class", "promoted", "naive_square", "recent"]
@@ -68,7 +68,7 @@ def histories(windows: DataFrame, measured: DataFrame, protocol: Protocol) -> Da
         series, length, units [context], velocity (pieces per period), planned [horizon] (share of stores promoting),
         and with boosters all that they are given.
     """
-    ahead = [F.slice(name, protocol.context + 1, protocol.horizon) for name in _PLANS]
+    ahead = [F.slice(name, protocol.context + 1, protocol.horizon) for name in PLANS]
     planned = F.expr("transform(arrays_zip(a, b, c, d), x -> cast(greatest(x.a, x.b, x.c, x.d) as double))")
     sold = F.aggregate("units", F.lit(0.0), lambda total, x: total + x)
     given = window_tensors.COLUMNS if protocol.boosters else ("length", "units")

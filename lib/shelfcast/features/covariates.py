@@ -12,7 +12,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from shelfcast.features.periods import ALL_STORES, Grain, known_by
-from shelfcast.features.plans import EVERYWHERE, PLANS, in_periods
+from shelfcast.features.plans import EVERYWHERE, in_periods
+from shelfcast.lake.plans import PLANS
 
 _WEIGHT_DAYS = 13 * 7
 _NIBBLES = 16  # groups of four bits in a word

@@ -11,9 +11,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from shelfcast.features.stockouts import zero_runs
+from shelfcast.lake.plans import PLANS
 
 SALES = ("units", "orders", "price", "discount")
-PLANS = ("display", "display_main", "mailer", "mailer_main")
 _FEWEST = 8  # sales below which a spread says nothing
 _NORMAL = 1.4826  # median absolute deviation to standard deviation
 

@@ -12,9 +12,9 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from shelfcast.features.periods import ALL_STORES, period_start
+from shelfcast.lake.plans import PLANS
 from shelfcast.lake.step import content_id
 
-PLANS = ("display", "display_main", "mailer", "mailer_main")
 EVERYWHERE = -1  # the word of plans for all stores
 _STORES_A_WORD = 64
 

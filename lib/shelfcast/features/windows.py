@@ -14,9 +14,9 @@ from pyspark.sql import functions as F
 from shelfcast.features import dense, stockouts
 from shelfcast.features.calendar import phases
 from shelfcast.features.periods import Grain, periods_since, starts
-from shelfcast.features.plans import PLANS
 from shelfcast.features.series import KEY, STATICS
 from shelfcast.lake.contract import spark_type
+from shelfcast.lake.plans import PLANS
 from shelfcast.lake.tables import contract
 from shelfcast.settings import Censoring, Settings
 

@@ -10,9 +10,8 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from shelfcast.lake.cutoffs import period_days
+from shelfcast.lake.plans import KINDS
 
-RETURNS = ("sold", "month", "buyers", "per_buyer", "usual_gap", "again", "again_of_type")
-_PLANS = {"display": ("display", "display_main"), "mailer": ("mailer", "mailer_main")}
 _BEFORE = timedelta(weeks=13)
 _MONTH = timedelta(weeks=4)
 _NEVER = 104.0  # weeks
@@ -21,7 +20,7 @@ _TYPE_PRIOR = 20.0  # buyers that the share of all products counts for
 
 
 def returns(seen: DataFrame, types: DataFrame | None, as_of: date, wanted: Sequence[str], weeks: int) -> DataFrame:
-    """How buyers come back: product_id and RETURNS, for products with wanted events.
+    """How buyers come back: product_id and the columns below, for products with wanted events.
 
     ``sold`` is log1p of the wanted events, ``month`` the log of the part of them in the last 4 weeks, ``buyers`` log1p
     of the users, ``per_buyer`` the log of events a buyer, ``usual_gap`` log1p of the mean weeks between a buyer's days
@@ -59,12 +58,12 @@ def returns(seen: DataFrame, types: DataFrame | None, as_of: date, wanted: Seque
     )
     kind = F.lit("") if types is None else F.coalesce("product_type", F.lit(""))
     typed = (products if types is None else products.join(types, "product_id", "left")).withColumn("type", kind)
-    every = Window.partitionBy()  # over types, of which there are few
+    # Windows, not a second frame to join: that would group all pairs once more.
+    every, of_type = Window.partitionBy(), Window.partitionBy("type")
     both, had = F.col("both"), F.col("early")
-    shares = typed.groupBy("type").agg(F.sum(both).alias("both"), F.sum(had).alias("early"))
     overall = F.sum(both).over(every) / F.greatest(F.sum(had).over(every), F.lit(1.0))
-    by_type = shares.select("type", ((both + _TYPE_PRIOR * overall) / (had + _TYPE_PRIOR)).alias("again_of_type"))
-    return typed.join(F.broadcast(by_type), "type").select(
+    again_of_type = (F.sum(both).over(of_type) + _TYPE_PRIOR * overall) / (F.sum(had).over(of_type) + _TYPE_PRIOR)
+    return typed.withColumn("again_of_type", again_of_type).select(
         "product_id",
         F.log1p("events").alias("sold"),
         F.log((F.col("month") + 0.25) / (F.col("events") + 1)).alias("month"),
@@ -94,7 +93,7 @@ def planned(covariates: DataFrame, grain: str, as_of: date, kinds: Sequence[str]
     now = before & (start > F.lit(as_of - timedelta(weeks=1)))
     rows = covariates.where((F.col("grain") == grain) & (ahead | before))
     stores = F.broadcast(rows.agg(F.countDistinct("store_id").cast("double").alias("stores")))
-    names = [plan for kind in kinds for plan in _PLANS[kind]]
+    names = [plan for kind in kinds for plan in KINDS[kind]]
     shares = (
         rows.crossJoin(stores)
         .groupBy("product_id", "period_start")

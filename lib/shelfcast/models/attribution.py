@@ -20,14 +20,14 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from scipy import special
 
+from shelfcast.lake.plans import KINDS, PLANS
 from shelfcast.models import channels, forecaster, window_tensors
 from shelfcast.models.calibration import Traits
 from shelfcast.models.distributions import Zinb
 from shelfcast.models.trained_forecaster import TrainedForecaster
-from shelfcast.models.window_tensors import KINDS, Inputs, Tensors, Windows
+from shelfcast.models.window_tensors import Inputs, Tensors, Windows
 
 GROUPS = ("history", "price", "promotion", "calendar", "statics")
-_PROMOTED = tuple(column for each in KINDS.values() for column in each)
 
 
 class Attribution(NamedTuple):
@@ -79,7 +79,7 @@ def baseline(windows: Windows) -> Windows:
         return np.asarray(np.repeat(mean[:, None], context, 1) * real, np.float32)
 
     planned = np.repeat(windows.planned.mean(1, keepdims=True), windows.planned.shape[1], 1)
-    planned[..., [window_tensors.PLANNED.index(column) for column in _PROMOTED]] = 0.0
+    planned[..., [window_tensors.PLANNED.index(column) for column in PLANS]] = 0.0
     return replace(
         windows, units=constant(window_tensors.demand(windows), recent), orders=constant(windows.orders, recent),
         price=constant(windows.price, priced), discount=constant(windows.discount, priced),
@@ -93,7 +93,7 @@ def group_of(channel: str) -> str:
         return "price"
     if channel == "log_plain_lift":  # what a series that is never promoted has as well
         return "history"
-    if channel in channels.GROUPS["promotions"] or channel in _PROMOTED:
+    if channel in channels.GROUPS["promotions"] or channel in PLANS:
         return "promotion"
     return "calendar" if channel in (*window_tensors.PLANNED, "year_sine", "year_cosine") else "history"
 

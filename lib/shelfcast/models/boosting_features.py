@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shelfcast.lake.plans import KINDS, PLANS
 from shelfcast.models import window_tensors
 from shelfcast.models.channels import PROMOTED
-from shelfcast.models.window_tensors import KINDS, PLANNED, Windows
+from shelfcast.models.window_tensors import PLANNED, Windows
 
 LAGS = 26
 _RECENT = 8
 _SPANS = (4, 8, 13, 26)
-_PLANS = tuple(column for columns in KINDS.values() for column in columns)
 _CALENDAR = ("holiday", "month_start")
 
 
@@ -118,12 +118,12 @@ def _promotions(windows: Windows, relative: NDArray[Any], at: Any, planned: Sequ
     ahead = position[:, None] + 1 + np.arange(windows.horizon)[None]
     strongest = np.zeros(relative.shape)
     known = {*_CALENDAR, *(column for kind in planned for column in KINDS[kind])}
-    for kind in (*_PLANS, *_CALENDAR):
+    for kind in (*PLANS, *_CALENDAR):
         values = windows.planned[:, :, PLANNED.index(kind)]
         later = values[row[:, None], ahead] if kind in known else np.zeros(ahead.shape)
         back = _back(values, row, position, started)
         found += [*later.T, back[:, 0]]
-        if kind in _PLANS:
+        if kind in PLANS:
             strongest = np.fmax(strongest, back)
             found += [back[:, 1], back[:, 2], _mean(back[:, :4]), _mean(back[:, :13]), _mean(back)]
     found += list(windows.planned[row, position + 1, len(PLANNED) :].T)  # the phase of the year, where it is an input

@@ -100,6 +100,7 @@ def _shop(
     the products' traits, log chance against chance alone, whether there is one.
     """
     popularity, recent = catalogue.popularity[items], catalogue.recent[items]
+    usual = catalogue.traits[USUAL_GAP][items] if USUAL_GAP in catalogue.traits else np.zeros(len(items))
     place = places[items]
     scored = (place >= 0) & outlook.scored[users]
     likelihood = np.zeros(len(items))
@@ -107,7 +108,7 @@ def _shop(
     columns = [
         np.log1p(popularity),
         np.log((recent + 0.25) / (popularity + 1)),
-        habit.overdue(since, catalogue.traits.get(USUAL_GAP, np.zeros(len(catalogue)))[items]),
+        habit.overdue(since, usual),
         *(values[items] for values in catalogue.traits.values()),
         np.clip(likelihood, -_CLIP, _CLIP),
         scored,

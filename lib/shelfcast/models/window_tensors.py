@@ -16,18 +16,17 @@ from numpy.typing import NDArray
 
 from shelfcast.errors import ContractError
 from shelfcast.lake.cutoffs import period_days
+from shelfcast.lake.plans import KINDS, PLANS
 from shelfcast.models import censoring, channels
 from shelfcast.models.calibration import SPARSE, Traits
 from shelfcast.models.channels import SCALE_PERIODS
 
 STATICS = ("department", "category", "brand", "manufacturer")
 PAST = ("units", "orders", "price", "discount", "available")
-PLANNED = ("display", "display_main", "mailer", "mailer_main", "holiday", "month_start")
+PLANNED = (*PLANS, "holiday", "month_start")
 COLUMNS = ("grain", "cutoff", "age", "length", *PAST, *PLANNED, "year_phase", *STATICS)
 _BLOCK = 8192  # windows
 AVAILABLE = 0.5  # share of a period from which what was sold counts as the demand
-KINDS = {"display": ("display", "display_main"), "mailer": ("mailer", "mailer_main")}
-"""What may be planned → its columns."""
 
 
 @dataclass(frozen=True)
