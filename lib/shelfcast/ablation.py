@@ -7,9 +7,10 @@ from typing import Any
 from rich.table import Table
 
 from shelfcast.errors import ConfigError
+from shelfcast.measured import Measured
 from shelfcast.pipeline import Listener
 from shelfcast.settings import Forecaster, Settings
-from shelfcast.trials import METRICS, Rolling, Tried, mean, rolling
+from shelfcast.trials import METRICS, Rolling, mean, rolling
 
 SHIPPED = "shipped"
 SWITCHES: dict[str, dict[str, Any]] = {
@@ -41,7 +42,7 @@ def variants(shipped: Forecaster) -> dict[str, Forecaster]:
     return found
 
 
-def ablation(settings: Settings, origins: Sequence[date], listener: Listener, only: Sequence[str] = ()) -> Tried:
+def ablation(settings: Settings, origins: Sequence[date], listener: Listener, only: Sequence[str] = ()) -> Measured:
     """Train the shipped configuration and each variant at every origin (``tuning.origins`` if none is given).
 
     Args:
@@ -58,7 +59,7 @@ def ablation(settings: Settings, origins: Sequence[date], listener: Listener, on
     rolled = rolling(settings, list(origins) or list(settings.tuning.origins), listener)
     figures = {name: _scored(rolled, name, hyper, listener) for name, hyper in tried.items()}
     document = _document(figures)
-    return Tried(_table(document), document)
+    return Measured([_table(document)], document)
 
 
 def _scored(rolled: Rolling, name: str, hyper: Forecaster, listener: Listener) -> dict[str, dict[str, Any]]:

@@ -2,13 +2,11 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 import pyarrow.compute as pc
 from pydantic import ValidationError
-from rich.table import Table
 
 from shelfcast.errors import ConfigError
 from shelfcast.evaluate.baselines import check
@@ -16,6 +14,7 @@ from shelfcast.evaluate.summary import bench
 from shelfcast.lake.ledger import Ledger, way_mark
 from shelfcast.lake.snapshot import Snapshot
 from shelfcast.lake.step import Outcome, content_id
+from shelfcast.measured import Measured
 from shelfcast.pipeline import Listener, Pipeline
 from shelfcast.settings import Demand, Settings
 from shelfcast.stages import EVALUATE, FEATURES, INGEST, SCORE_FORECASTS, TRAIN_BOOSTING, TRAIN_FORECASTER
@@ -24,14 +23,6 @@ WAYS = (("display", "mailer"), ("mailer",), ())
 """Which kinds of plans are known ahead in the three ways that a forecast is shown."""
 _DECIDES = ("forecaster", "windows", "demand", "calendar", "train", "seed")
 _STEP = "bench forecast"
-
-
-@dataclass(frozen=True)
-class Result:
-    """Tables for people and the document of every figure."""
-
-    tables: list[Table]
-    document: dict[str, Any]
 
 
 def configuration(settings: Settings) -> str:
@@ -60,7 +51,7 @@ def part(settings: Settings, grain: str | None, products: int | None) -> Setting
 
 def forecast(
     settings: Settings, origins: Sequence[date], listener: Listener, ways: Sequence[Sequence[str]] = ()
-) -> Result:
+) -> Measured:
     """Backtest ``origins`` (``evaluate.origins`` if none is given).
 
     Each origin is an as_of of its own: features, training and scoring read nothing later, and evaluation compares
@@ -82,7 +73,7 @@ def forecast(
             _origin(of_way, listener, day)
             rows[name] += metrics(settings.lake, day, of_way.evaluate.way)
     tables, document = bench(rows, configuration(settings))
-    return Result(tables, json.loads(json.dumps(document, default=str)))
+    return Measured(tables, json.loads(json.dumps(document, default=str)))
 
 
 def way_name(planned: Sequence[str]) -> str:

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from rich.table import Table
-
 from shelfcast.errors import ConfigError
 from shelfcast.lake.cutoffs import cutoffs, period_days
 from shelfcast.lake.snapshot import Snapshot
@@ -25,14 +23,6 @@ from shelfcast.train.launch import launch
 
 ENTRY = "shelfcast.train.forecaster_trial:work"
 METRICS = ("nll", "wape", "rmse", "bias")
-
-
-@dataclass(frozen=True)
-class Tried:
-    """What trials found: a table for people and the document of every figure."""
-
-    table: Table
-    document: dict[str, Any]
 
 
 @dataclass(frozen=True)

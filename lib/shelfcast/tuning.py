@@ -22,16 +22,17 @@ from rich.table import Table
 
 from shelfcast.errors import ConfigError
 from shelfcast.lake.step import content_id
+from shelfcast.measured import Measured
 from shelfcast.models import folder
 from shelfcast.pipeline import Listener
 from shelfcast.settings import Forecaster, Searched, Settings
-from shelfcast.trials import METRICS, Rolling, Tried, mean, rolling
+from shelfcast.trials import METRICS, Rolling, mean, rolling
 
 _JOURNAL, _BEST = "journal.log", "best.yaml"
 _BEFORE_PRUNING = 5  # whole trials
 
 
-def tune(settings: Settings, origins: Sequence[date], trials: int | None, listener: Listener) -> Tried:
+def tune(settings: Settings, origins: Sequence[date], trials: int | None, listener: Listener) -> Measured:
     """Search until ``trials`` (``tuning.trials`` if None) have been made, earlier ones of the same search counted.
 
     The shipped configuration is the first trial. The best has the lowest mean negative log-likelihood over the origins
@@ -44,7 +45,7 @@ def tune(settings: Settings, origins: Sequence[date], trials: int | None, listen
     check(settings)
     rolled = rolling(settings, list(origins) or list(settings.tuning.origins), listener)
     document = Search(settings, rolled, listener).run(settings.tuning.trials if trials is None else trials)
-    return Tried(_table(document), document)
+    return Measured([_table(document)], document)
 
 
 def check(settings: Settings) -> None:

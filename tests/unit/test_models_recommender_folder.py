@@ -11,10 +11,12 @@ from shelfcast.models import candidates, folder
 from shelfcast.models.catalogue import Catalogue
 from shelfcast.models.histories import Histories
 from shelfcast.models.ranker import Ranker
-from shelfcast.models.recommending import Recommender, build_sequence, vocabulary
+from shelfcast.models.recommending import Recommender, vocabulary
+from shelfcast.models.sequence_ensemble import SequenceEnsemble
 
 CONFIG = {
-    "dim": 4, "units": 3, "dropout": 0.0, "temperature": 0.1, "item_bias": True, "half_lives": [2.0, 16.0],
+    "encoder": "lstm", "members": 1, "dim": 4, "units": 3,
+    "dropout": 0.0, "temperature": 0.1, "item_bias": True, "half_lives": [2.0, 16.0],
     "traits": [], "candidates": 5, "max_length": 4, "history": 50, "wanted": ["purchase"], "event_types": ["purchase"],
 }  # fmt: skip
 
@@ -37,7 +39,9 @@ def people(users: int = 700) -> Histories:
 def recommender() -> Recommender:
     known = pa.array([f"p{code:03d}" for code in range(3, 30)])
     width = len(candidates.names(CONFIG["half_lives"], []))
-    return Recommender(CONFIG, known, build_sequence(CONFIG, len(known)), Ranker(np.zeros(width), np.ones(width)))
+    return Recommender(
+        CONFIG, known, SequenceEnsemble.build(CONFIG, len(known)), Ranker(np.zeros(width), np.ones(width))
+    )
 
 
 def popular(users: int, k: int) -> np.ndarray:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import date
+from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,11 +15,17 @@ from rich.console import Console
 from shelfcast.cli.options import Conf, Json, LakeUri, Run, Set, day, opened
 
 if TYPE_CHECKING:
+    from shelfcast.measured import Measured
     from shelfcast.pipeline import Listener
-    from shelfcast.trials import Tried
 
 bench_app = typer.Typer(help="Measure the shipped configuration against baselines.", no_args_is_help=True)
 tune_app = typer.Typer(help="Search for a better configuration of a model.", no_args_is_help=True)
+
+
+class Protocol(StrEnum):
+    """How a file is divided."""
+
+    LEAVE_ONE_OUT = "leave-one-out"
 
 
 @bench_app.command("forecast")
@@ -50,12 +58,7 @@ def bench_forecast(  # noqa: PLR0913, PLR0917 - a command's options
     days = [day(text.strip()) for given in origins or [] for text in given.split(",")]
     chosen = [*(_plans(text) for text in planned or []), *(backtest.WAYS if ways else ())]
     run.console().print(f"Configuration {backtest.configuration(settings)}", highlight=False)
-    with run.terminal() as terminal:
-        result = backtest.forecast(settings, days, terminal, chosen)
-    if not as_json:
-        for table in result.tables:
-            Console().print(table)
-    print(json.dumps(result.document, default=str))
+    _tried(run, lambda terminal: backtest.forecast(settings, days, terminal, chosen))
 
 
 def _plans(text: str) -> tuple[str, ...]:
@@ -94,6 +97,25 @@ def bench_ablation(
     _tried(run, lambda terminal: ablation(run.loaded.settings, _days(origin, origins), terminal, variant or []))
 
 
+@bench_app.command("sequence")
+def bench_sequence(
+    data: Annotated[
+        Path, typer.Option(exists=True, dir_okay=False, help="A line is a user and its items in time order.")
+    ],
+    protocol: Annotated[
+        Protocol, typer.Option(help="A user's last item is the test, the one before it the validation.")
+    ] = Protocol.LEAVE_ONE_OUT,
+    seeds: Annotated[int, typer.Option(min=1, help="Models from as many seeds; figures are their means.")] = 1,
+    final: Annotated[bool, typer.Option("--final", help="Score the test; every such opening is written down.")] = False,
+    conf: Conf = None, set_: Set = None, lake: LakeUri = None, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Train the sequence model on a benchmark file and rank all items for every user, beside simple rivals."""
+    from shelfcast.sequence_bench import sequence
+
+    run = opened(conf, set_, lake, None, as_json)
+    _tried(run, lambda terminal: sequence(run.loaded.settings, data, protocol.value, seeds, terminal, final=final))
+
+
 @tune_app.command("forecaster")
 def tune_forecaster(
     origin: Origin = None, origins: Origins = None,
@@ -109,10 +131,11 @@ def tune_forecaster(
     _tried(run, lambda terminal: tune(run.loaded.settings, _days(origin, origins), trials, terminal))
 
 
-def _tried(run: Run, made: Callable[[Listener], Tried]) -> None:
-    """Run a bench of many trainings; show its table and print its document as one line."""
+def _tried(run: Run, made: Callable[[Listener], Measured]) -> None:
+    """Run a bench of many trainings; show its tables and print its document as one line."""
     with run.terminal() as terminal:
         result = made(terminal)
     if not run.as_json:
-        Console().print(result.table)
+        for table in result.tables:
+            Console().print(table)
     print(json.dumps(result.document, default=str))

@@ -167,3 +167,8 @@ def encode_arrays(arrays: Mapping[str, NDArray[Any]]) -> bytes:
 def decode_arrays(data: bytes) -> dict[str, NDArray[Any]]:
     with np.load(io.BytesIO(data), allow_pickle=False) as stored:
         return {name.replace("|", "/"): stored[name] for name in stored.files}
+
+
+def below(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    """Those arrays whose names begin with ``prefix/``, without it."""
+    return {name.removeprefix(f"{prefix}/"): a for name, a in arrays.items() if name.startswith(f"{prefix}/")}

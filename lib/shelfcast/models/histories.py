@@ -44,9 +44,7 @@ class Histories:
 
     def users(self, chosen: NDArray[Any]) -> "Histories":
         """Only the users ``chosen`` (row numbers), in that order."""
-        lengths = np.diff(self.offsets)[chosen]
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        events = np.repeat(self.offsets[:-1][chosen] - offsets[:-1], lengths) + np.arange(offsets[-1])
+        offsets, events = runs(self.offsets[:-1][chosen], np.diff(self.offsets)[chosen])
         return self._take(offsets, events)
 
     def latest(self, most: int) -> "Histories":
@@ -56,6 +54,12 @@ class Histories:
 
     def _take(self, offsets: NDArray[Any], events: NDArray[Any]) -> "Histories":
         return Histories(offsets, self.items[events], self.days[events], self.times[events], self.wanted[events])
+
+
+def runs(starts: NDArray[Any], sizes: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Offsets [runs + 1] of runs laid one after the other, and the places [Σ sizes] where their elements stood."""
+    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    return offsets, np.repeat(starts - offsets[:-1], sizes) + np.arange(offsets[-1])
 
 
 def group(

@@ -1,5 +1,6 @@
 """A small network that orders a user's candidates."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -49,6 +50,18 @@ class Ranker(keras.Model):
         mask, label = tf.cast(real, tf.float32), tf.cast(hits, tf.float32)
         binary = tf.nn.sigmoid_cross_entropy_with_logits(label, scores) * mask
         return tf.reduce_sum(binary), tf.cast(tf.shape(scores)[0], tf.float32)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Everything that was learnt, by name."""
+        weights = {str(place): np.array(value) for place, value in enumerate(self.weights)}
+        return {"mean": np.array(self.mean), "scale": np.array(self.scale), **weights}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "Ranker":
+        """What :meth:`arrays` gave."""
+        found = cls(arrays["mean"], arrays["scale"])
+        found.set_weights([arrays[str(place)] for place in range(len(found.weights))])
+        return found
 
     @tf.function(reduce_retracing=True)
     def _scores(self, features: Any) -> Any:

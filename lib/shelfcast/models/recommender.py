@@ -1,4 +1,4 @@
-"""The sequence recommender: tied, normalised item embeddings, an LSTM with pooling as the user encoder."""
+"""The sequence recommender: tied, normalised item embeddings, and a user encoder with pooling over them."""
 
 from typing import Any
 
@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from shelfcast.models.encoders import Encoder, encoder
 from shelfcast.models.sampled_softmax import sampled_softmax
 
 _POOLING_LIMIT = 8.0
@@ -18,26 +19,30 @@ class SequenceRecommender(keras.Model):
     """Scores every item as the next one of a user.
 
     A user after t items is u_t = Σ w_s x_s ÷ Σ w_s + g · x_t + .3 · Dense(z_t), where x are the items' normalised
-    embeddings, z_t = Dense(LSTM(x)) and log w_t = Dense(z_t). The score of an item is cosine(u_t, its embedding) ÷ τ,
-    plus its bias where ``bias``; τ and g are learned.
+    embeddings, z_t the encoder's state after them and log w_t = Dense(z_t). The score of an item is
+    cosine(u_t, its embedding) ÷ τ, plus its bias where ``bias``; τ and g are learned.
 
     Args:
         items: number of known items; their numbers are 1 .. items, 0 is padding.
+        kind: of the encoder.
         dim: of the embeddings.
-        units: of the LSTM.
+        units: of the encoder.
+        length: most items of a user.
         dropout: share of the inputs' elements left out in training.
         temperature: initial τ.
         bias: whether items have a bias.
     """
 
-    def __init__(self, items: int, dim: int, units: int, dropout: float, temperature: float, bias: bool) -> None:
+    def __init__(
+        self, items: int, kind: Encoder, dim: int, units: int, length: int, dropout: float, temperature: float,
+        bias: bool,
+    ) -> None:  # fmt: skip
         super().__init__(name="sequence_recommender")
         self.items, self.dim, self.has_bias = items, dim, bias
         self.embedding = keras.layers.Embedding(
             items + 1, dim, embeddings_initializer=keras.initializers.RandomNormal(stddev=dim**-0.5), name="items"
         )
-        self.lstm = keras.layers.LSTM(units, return_sequences=True, name="lstm")
-        self.state = keras.layers.Dense(dim, name="state")
+        self.encoder = encoder(kind, dim, units, length, dropout)
         self.pooling = keras.layers.Dense(1, name="pooling")
         self.mix = keras.layers.Dense(dim, name="mix")
         self.input_dropout = keras.layers.Dropout(dropout)
@@ -53,7 +58,7 @@ class SequenceRecommender(keras.Model):
         """User vectors [batch, T, dim] of norm 1 after each of the items ``numbers`` [batch, T]."""
         numbers = tf.convert_to_tensor(numbers)
         x = self.input_dropout(_unit(self.embedding(numbers)), training=training)
-        z = self.state(self.lstm(x * (self.dim**0.5 / 2)))
+        z = self.encoder(x * (self.dim**0.5 / 2), training=training)
         weight = tf.exp(tf.clip_by_value(self.pooling(z), -_POOLING_LIMIT, _POOLING_LIMIT))
         weight *= tf.cast(numbers > 0, tf.float32)[:, :, tf.newaxis]
         pooled = tf.math.divide_no_nan(tf.cumsum(weight * x, 1), tf.cumsum(weight, 1))

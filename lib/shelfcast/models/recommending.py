@@ -1,6 +1,6 @@
 """The whole recommender: sequence model, candidates and ranker, as one thing that is stored and asked for lists."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from shelfcast.models.candidates import Candidates, Outlook
 from shelfcast.models.catalogue import Catalogue, codes_in
 from shelfcast.models.histories import Histories
 from shelfcast.models.ranker import Ranker
-from shelfcast.models.recommender import SequenceRecommender
+from shelfcast.models.sequence_ensemble import SequenceEnsemble
 from shelfcast.models.sequences import Sequences
 
 KIND = "recommender"
@@ -31,13 +31,13 @@ class Recommender:
         config: ``wanted`` (event types that are predicted), ``event_types``, ``half_lives``, ``traits`` (of products,
             that the ranker is told of), ``candidates``, ``max_length``, ``history`` and the sequence model's sizes.
         vocabulary: item ids that the sequence model knows; the number of an item is its place + 1.
-        sequence: the sequence model; None where the log was too small for one.
+        sequence: the sequence models; None where the log was too small for one.
         ranker: orders candidates; None where the log was too short to learn what users do next.
     """
 
     config: Mapping[str, Any]
     vocabulary: pa.Array
-    sequence: SequenceRecommender | None
+    sequence: SequenceEnsemble | None
     ranker: Ranker | None
 
     def words(self, catalogue: Catalogue) -> NDArray[Any]:
@@ -106,10 +106,9 @@ class Recommender:
         """The model folder's files."""
         arrays: dict[str, NDArray[Any]] = {}
         if self.sequence is not None:
-            arrays |= {f"sequence/{i}": np.array(v) for i, v in enumerate(self.sequence.weights)}
+            arrays |= {f"sequence/{name}": value for name, value in self.sequence.arrays().items()}
         if self.ranker is not None:
-            arrays |= {"ranker/mean": np.array(self.ranker.mean), "ranker/scale": np.array(self.ranker.scale)}
-            arrays |= {f"ranker/{i}": np.array(v) for i, v in enumerate(self.ranker.weights)}
+            arrays |= {f"ranker/{name}": value for name, value in self.ranker.arrays().items()}
         return {
             CONFIG: folder.encode_json(dict(self.config)),
             WEIGHTS: folder.encode_arrays(arrays),
@@ -127,22 +126,10 @@ class Recommender:
         config = folder.decode_json(files[CONFIG])
         arrays = folder.decode_arrays(files[WEIGHTS])
         vocabulary = pa.array(folder.decode_json(files[ITEMS]), pa.string())
-        sequence, ranker = None, None
-        if "sequence/0" in arrays:
-            sequence = build_sequence(config, len(vocabulary))
-            sequence.set_weights(_numbered(arrays, "sequence"))
-        if "ranker/mean" in arrays:
-            ranker = Ranker(arrays["ranker/mean"], arrays["ranker/scale"])
-            ranker.set_weights(_numbered(arrays, "ranker"))
+        members, orders = folder.below(arrays, "sequence"), folder.below(arrays, "ranker")
+        sequence = SequenceEnsemble.from_arrays(config, len(vocabulary), members) if members else None
+        ranker = Ranker.from_arrays(orders) if orders else None
         return cls(config, vocabulary, sequence, ranker)
-
-
-def build_sequence(config: Mapping[str, Any], items: int) -> SequenceRecommender:
-    """An untrained sequence model of the configured sizes."""
-    return SequenceRecommender(
-        items, int(config["dim"]), int(config["units"]), float(config["dropout"]), float(config["temperature"]),
-        bool(config["item_bias"]),
-    )  # fmt: skip
 
 
 def vocabulary(catalogue: Catalogue, least: int) -> pa.Array:
@@ -151,11 +138,6 @@ def vocabulary(catalogue: Catalogue, least: int) -> pa.Array:
     if known.sum() < 2:
         known = catalogue.events >= min(least, 2)
     return catalogue.products.filter(pa.array(known))
-
-
-def _numbered(arrays: Mapping[str, NDArray[Any]], prefix: str) -> Sequence[NDArray[Any]]:
-    count = sum(name.startswith(f"{prefix}/") and name.partition("/")[2].isdigit() for name in arrays)
-    return [arrays[f"{prefix}/{place}"] for place in range(count)]
 
 
 def _log_softmax(logits: NDArray[Any]) -> NDArray[Any]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shelfcast.models.histories import Histories
+from shelfcast.models.histories import Histories, runs
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,11 @@ class Sequences:
         counts = np.bincount(rows[first], minlength=len(histories))
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         return cls(offsets, numbers[first].astype(np.int32), histories.times[first])
+
+    def users(self, chosen: slice | NDArray[Any]) -> "Sequences":
+        """Only these users, in that order."""
+        offsets, places = runs(self.offsets[:-1][chosen], np.diff(self.offsets)[chosen])
+        return Sequences(offsets, self.numbers[places], self.times[places])
 
     def newest(self, length: int) -> NDArray[Any]:
         """[users, T] int32: the newest ``length`` numbers at the left, 0 behind them; T is the longest, at least 1.

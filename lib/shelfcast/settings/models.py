@@ -67,19 +67,21 @@ class Tuning(Section):
 class Recommender(Section):
     """Architecture and optimisation of the sequence recommender and of the ranker behind it."""
 
-    dim: Positive
-    units: Positive
-    max_length: Positive  # items of a training piece, and of a user when scored
-    dropout: Fraction
-    item_bias: bool
-    epochs: Positive
-    epoch_targets: Positive  # of all ranks together; an epoch is a random part of more
-    patience: Positive
-    batch_targets: Positive  # of one rank, padding counted
-    learning_rate: float = Field(gt=0)
+    encoder: Literal["lstm", "attention"]  # of a user's items in order
+    units: Positive  # of the encoder
+    members: Positive | None  # models whose scores are averaged; null, here and below: by a rule from the log
+    dim: Positive | None
+    max_length: Positive | None  # items of a training piece, and of a user when scored
+    dropout: Fraction | None
+    item_bias: bool | None
+    epochs: Positive | None
+    epoch_targets: Positive | None  # of all ranks together; an epoch is a random part of more
+    patience: Positive | None
+    batch_targets: Positive | None  # of one rank, padding counted
+    learning_rate: Annotated[float, Field(gt=0)] | None  # of a joined batch of 1,000 targets
+    negatives: Positive | None
     weight_decay: float = Field(ge=0)
     clip_norm: float = Field(gt=0)
-    negatives: Positive
     popularity_share: Fraction
     temperature: float = Field(gt=0)
     min_item_events: Positive

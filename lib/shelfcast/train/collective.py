@@ -37,6 +37,10 @@ class Collective:
     def first(self) -> bool:
         return self.rank == 0
 
+    def alone(self) -> "Collective":
+        """This rank by itself, for what it trains without the others."""
+        return Collective(threads=self.threads, say=self.say)
+
     def sum(self, values: Any) -> NDArray[Any]:
         """Element-wise sum over ranks of an array of one shape (float64)."""
         array = np.asarray(values, np.float64)

@@ -6,12 +6,11 @@
 """
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
@@ -21,15 +20,16 @@ from shelfcast.models.candidates import names
 from shelfcast.models.catalogue import Catalogue
 from shelfcast.models.histories import Histories
 from shelfcast.models.ranker import Ranker
-from shelfcast.models.recommending import Recommender, build_sequence, vocabulary
-from shelfcast.models.sampled_softmax import Negatives
+from shelfcast.models.recommender import SequenceRecommender
+from shelfcast.models.recommending import Recommender, vocabulary
+from shelfcast.models.sequence_ensemble import SequenceEnsemble
 from shelfcast.models.sequences import Pieces, Sequences
+from shelfcast.models.sizes import Sizes, sizes
 from shelfcast.settings import Recommender as Options
 from shelfcast.train import ranker_fit
-from shelfcast.train.checkpoint import Checkpoint
 from shelfcast.train.collective import Collective
 from shelfcast.train.histories import read
-from shelfcast.train.sequence_fit import Fit
+from shelfcast.train.members import Log, Material, Trainer, Validate
 
 _VALIDATION_USERS = 5000
 _RANKER_USERS = 5_000  # of each rank and label window; their candidates are held in memory
@@ -47,14 +47,21 @@ def work(payload: dict[str, Any], collective: Collective) -> dict[str, Any]:
         payload["lake"], payload["interactions"], collective.rank, collective.size, payload["as_of"], shop[-1],
         payload["wanted"], options.event_types,
     )  # fmt: skip
-    job = Job(payload, collective, options, histories, shop)
+    users, events = collective.sum([int((np.diff(histories.offsets) > 0).sum()), len(histories.items)])
+    size = sizes(options, int(users), len(vocabulary(shop[-1], options.min_item_events)), int(events))
+    everyone = histories
+    if size.members > 1 and collective.size > 1:  # a small log: each rank trains its members alone
+        everyone = read(
+            payload["lake"], payload["interactions"], 0, 1, payload["as_of"], shop[-1], payload["wanted"],
+            options.event_types,
+        )  # fmt: skip
+    job = Job(payload, collective, options, size, histories, everyone, shop)
     epochs, ranker, values = job.learn_to_rank()
     final = job.sequence("refit", payload["as_of"], shop[-1], epochs)
     final.ranker = ranker
-    users, events = collective.sum([int((np.diff(histories.offsets) > 0).sum()), len(histories.items)])
     metrics = {
         "users": int(users), "events": int(events), "items": len(final.vocabulary), "epochs": epochs,
-        "validation_ndcg": values, "ranker": ranker is not None, "ranks": collective.size,
+        "members": size.members, "validation_ndcg": values, "ranker": ranker is not None, "ranks": collective.size,
         "seconds": round(time.monotonic() - started, 1),
     }  # fmt: skip
     if collective.first:
@@ -65,26 +72,35 @@ def work(payload: dict[str, Any], collective: Collective) -> dict[str, Any]:
 
 @dataclass
 class Job:
-    """What one rank knows."""
+    """What one rank knows.
+
+    Attributes:
+        histories: of this rank's users.
+        everyone: histories that sequence models learn from; of all users where a rank trains members alone.
+        chosen, values: epochs and validation figures of each member of the newest sequence model.
+    """
 
     payload: dict[str, Any]
     collective: Collective
     options: Options
+    sizes: Sizes
     histories: Histories
+    everyone: Histories
     shop: list[Catalogue]
-    chosen: int = 1
-    values: list[float] = field(default_factory=list)
+    chosen: list[int] = field(default_factory=list)
+    values: list[list[float]] = field(default_factory=list)
 
-    def learn_to_rank(self) -> tuple[int, Ranker | None, list[float]]:
-        """Stages 1 and 2: the number of epochs to refit, the ranker, validation NDCG by epoch."""
+    def learn_to_rank(self) -> tuple[list[int], Ranker | None, list[list[float]]]:
+        """Stages 1 and 2: the epochs to refit each member, the ranker, validation NDCG by member and epoch."""
+        most = [self.sizes.epochs] * self.sizes.members
         origins = self.payload["origins"]
         if not origins:
             self.collective.say("the log is too short for label windows: lists are ordered by decayed frequency")
-            return max(self.options.epochs // 2, 1), None, []
+            return [max(self.sizes.epochs // 2, 1)] * self.sizes.members, None, []
         kept = self._kept_stage()
         if kept is not None:
             return kept
-        model = self.sequence("choose", origins[0], self.shop[0], self.options.epochs)
+        model = self.sequence("choose", origins[0], self.shop[0], most)
         labelled = [self._labelled(model, origin, shop) for origin, shop in zip(origins, self.shop[:-1], strict=True)]
         blocks = [block for window in labelled for block in window]
         ranker = ranker_fit.fit(blocks, self.payload["seed"], self.collective)
@@ -92,45 +108,45 @@ class Job:
         self._keep_stage(*found)
         return found
 
-    def sequence(self, phase: str, until: int, shop: Catalogue, epochs: int) -> Recommender:
-        """A sequence model fitted on everything up to ``until``; without one where there is nothing to fit."""
+    def sequence(self, phase: str, until: int, shop: Catalogue, epochs: Sequence[int]) -> Recommender:
+        """Sequence models fitted on everything up to ``until``; without any where there is nothing to fit."""
         known = vocabulary(shop, self.options.min_item_events)
         model = Recommender(self._config(), known, None, None)
         words = model.words(shop)
-        history = self.histories.between(-(1 << 30), until)
-        pieces = Pieces.cut(Sequences.of(history, words), self.options.max_length)
-        self.chosen, self.values = max(epochs, 1), []
+        sequences = Sequences.of(self.everyone.between(-(1 << 30), until), words)
+        pieces = Pieces.cut(sequences, self.sizes.max_length)
+        self.chosen, self.values = [max(e, 1) for e in epochs], []
         if len(known) < 2 or not self.collective.sum(pieces.targets):
             self.collective.say("too few items or users for a sequence model: habits and popularity only")
             return model
-        keras.utils.set_random_seed(self.payload["seed"] + self.collective.rank)  # weights come from rank 0
-        model.sequence = build_sequence(model.config, len(known))
-        events = shop.events[words > 0]
-        model.sequence.start_from_popularity(events)
-        validate = self._validation(model, history, shop, until) if phase == "choose" else None
-        fit = Fit(
-            phase, model.sequence, pieces, Negatives.mixed(events, self.options.popularity_share), self.options,
-            self.payload["seed"], self.collective, Checkpoint(self.payload["uri"]), validate, self._log(),
+        material = Material(pieces, shop.events[words > 0], sequences.newest(self.sizes.max_length))
+        validate = self._validation(model, shop, until) if phase == "choose" else None
+        trainer = Trainer(
+            self.options, self.sizes, self._config(), self.payload["seed"], self.collective, self.payload["uri"],
+            self._log(),
         )  # fmt: skip
-        self.chosen, self.values = fit.run(epochs), fit.values
+        found = trainer.train(phase, material, epochs, validate)
+        model.sequence, self.chosen, self.values = found.ensemble, found.epochs, found.values
         return model
 
-    def _validation(
-        self, model: Recommender, history: Histories, shop: Catalogue, until: int
-    ) -> Callable[[], float] | None:
+    def _validation(self, model: Recommender, shop: Catalogue, until: int) -> Validate | None:
         """NDCG@10, all ranks, of the first label window's products that are new to the user, among all on sale."""
-        rng = np.random.default_rng([self.payload["seed"], 1])
-        then = self.histories.between(until, until + self.payload["label_days"])
+        alone = self.sizes.members > 1
+        histories = self.everyone if alone else self.histories
+        history = histories.between(-(1 << 30), until)
+        then = histories.between(until, until + self.payload["label_days"])
         then = then.keep(then.wanted & ~_touched(then, history))
+        rng = np.random.default_rng([self.payload["seed"], 1])
         some = np.flatnonzero(np.diff(then.offsets))
-        some = rng.permutation(some)[: _VALIDATION_USERS // self.collective.size]
+        some = rng.permutation(some)[: _VALIDATION_USERS // (1 if alone else self.collective.size)]
         if not self.collective.sum(len(some)):
             return None
         before, after = history.users(some), then.users(some)
 
-        def validate() -> float:
+        def validate(member: SequenceRecommender, ranks: Collective) -> float:
             total = np.zeros(2)
-            for rows, found in model.candidates(before, shop, until):
+            asked = replace(model, sequence=SequenceEnsemble([member]))
+            for rows, found in asked.candidates(before, shop, until):
                 new = np.where(found.features[..., -1] > 0, found.features[..., -2], -np.inf)
                 new = np.where(found.touched, -np.inf, new)
                 order = np.argsort(-new, axis=1, kind="stable")[:, :_K]
@@ -139,7 +155,7 @@ class Job:
                 )
                 values = ranking.ndcg(lists, after.users(np.arange(rows.start, rows.stop)), _K)
                 total += [np.nansum(values), np.isfinite(values).sum()]
-            hits, users = self.collective.sum(total)
+            hits, users = ranks.sum(total)
             return float(hits / max(users, 1))
 
         return validate
@@ -159,15 +175,14 @@ class Job:
 
     def _config(self) -> dict[str, Any]:
         options, traits = self.options.model_dump(), list(self.shop[-1].traits)
-        names_of = ("dim", "units", "dropout", "temperature", "item_bias", "half_lives", "candidates", "max_length",
-                    "history", "event_types")  # fmt: skip
+        names_of = ("encoder", "units", "temperature", "half_lives", "candidates", "history", "event_types")
         return {
-            **{name: options[name] for name in names_of}, "wanted": self.payload["wanted"],
+            **self.sizes.as_config(), **{name: options[name] for name in names_of}, "wanted": self.payload["wanted"],
             "traits": traits, "features": names(self.options.half_lives, traits),
             "seed": self.payload["seed"], "as_of": self.payload["as_of"],
         }  # fmt: skip
 
-    def _log(self) -> Callable[[str, float, int], None] | None:
+    def _log(self) -> Log | None:
         if not self.collective.first:
             return None
         writer = tf.summary.create_file_writer(self.payload["logs"])
@@ -179,27 +194,25 @@ class Job:
 
         return log
 
-    def _keep_stage(self, epochs: int, ranker: Ranker | None, values: list[float]) -> None:
+    def _keep_stage(self, epochs: list[int], ranker: Ranker | None, values: list[list[float]]) -> None:
         """Let a restarted run begin with stage 3."""
         if not self.collective.first:
             return
-        arrays = {"epochs": np.array(epochs), "values": np.array(values)}
+        told = folder.encode_json({"epochs": epochs, "values": values})
+        arrays: dict[str, NDArray[Any]] = {"told": np.frombuffer(told, np.uint8)}
         if ranker is not None:
-            arrays |= {"mean": np.array(ranker.mean), "scale": np.array(ranker.scale)}
-            arrays |= {f"w{i}": np.array(v) for i, v in enumerate(ranker.weights)}
+            arrays |= {f"ranker/{name}": value for name, value in ranker.arrays().items()}
         folder.put(folder.partial(self.payload["uri"]), _STAGE, folder.encode_arrays(arrays))
 
-    def _kept_stage(self) -> tuple[int, Ranker | None, list[float]] | None:
+    def _kept_stage(self) -> tuple[list[int], Ranker | None, list[list[float]]] | None:
         data = folder.get(folder.partial(self.payload["uri"]), _STAGE) if self.collective.first else None
         data = self.collective.agree(data)
         if data is None:
             return None
         arrays = folder.decode_arrays(data)
-        ranker = None
-        if "mean" in arrays:
-            ranker = Ranker(arrays["mean"], arrays["scale"])
-            ranker.set_weights([arrays[f"w{i}"] for i in range(len(arrays) - 4)])
-        return int(arrays["epochs"]), ranker, arrays["values"].tolist()
+        told = folder.decode_json(arrays.pop("told").tobytes())
+        ranker = Ranker.from_arrays(folder.below(arrays, "ranker")) if arrays else None
+        return told["epochs"], ranker, told["values"]
 
 
 def _touched(then: Histories, history: Histories) -> NDArray[Any]:

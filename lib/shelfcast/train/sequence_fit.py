@@ -11,6 +11,7 @@ import tensorflow as tf
 from shelfcast.models.recommender import SequenceRecommender
 from shelfcast.models.sampled_softmax import Negatives
 from shelfcast.models.sequences import Pieces
+from shelfcast.models.sizes import Sizes
 from shelfcast.settings import Recommender as Options
 from shelfcast.train.checkpoint import Checkpoint
 from shelfcast.train.collective import Collective
@@ -38,6 +39,7 @@ class Fit:
     pieces: Pieces
     negatives: Negatives
     options: Options
+    sizes: Sizes
     seed: int
     collective: Collective
     checkpoint: Checkpoint
@@ -51,9 +53,9 @@ class Fit:
         Returns:
             the number of epochs whose averaged weights the model now holds.
         """
-        model, patience = self.model, self.options.patience
+        model, patience = self.model, self.sizes.patience
         variables = list(model.trainable_variables)
-        optimizer = keras.optimizers.AdamW(self.options.learning_rate, weight_decay=self.options.weight_decay)
+        optimizer = keras.optimizers.AdamW(self.sizes.learning_rate, weight_decay=self.options.weight_decay)
         optimizer.build(variables)
         average = [tf.Variable(v.value, trainable=False) for v in variables]
         best = [tf.Variable(v.value, trainable=False) for v in variables]
@@ -97,27 +99,27 @@ class Fit:
 
     def _epoch(self, epoch: int, step: Callable[..., Any], optimizer: Any) -> float:
         """One pass over this rank's pieces, as many steps on every rank; mean loss over all ranks."""
-        options, collective = self.options, self.collective
+        sizes, collective = self.sizes, self.collective
         phase = sum(self.name.encode())
         rng = np.random.default_rng([self.seed, phase, epoch, collective.rank])
-        plan = self.pieces.plan(rng, options.batch_targets, options.epoch_targets // collective.size)
+        plan = self.pieces.plan(rng, sizes.batch_targets, sizes.epoch_targets // collective.size)
         steps = max(collective.gather(len(plan)))
-        rate = options.learning_rate * _DECAY ** max(epoch + 1 - _STEADY_EPOCHS, 0)
+        rate = sizes.rate(collective.size) * _DECAY ** max(epoch + 1 - _STEADY_EPOCHS, 0)
         total, weight = 0.0, 0.0
         for number in range(steps):
             optimizer.learning_rate.assign(rate * min(1.0, (epoch * steps + number + 1) / _WARM_STEPS))
             batch = self.pieces.batch(plan[number % len(plan)]) if plan else (np.zeros((1, 1), np.int32),) * 3
-            drawn, log_expected = self.negatives.draw(rng, options.negatives)
+            drawn, log_expected = self.negatives.draw(rng, sizes.negatives)
             loss, count = step(*(tf.constant(a) for a in (*batch, drawn, log_expected)))
             total, weight = total + float(loss), weight + float(count)
         total, weight = collective.sum([total, weight])
         return float(total / max(weight, 1.0))
 
     def _step(self, variables: Sequence[Any], optimizer: Any, average: Sequence[Any]) -> Callable[..., Any]:
-        collective, options, model = self.collective, self.options, self.model
-        touched = collective.size * (2 * options.batch_targets + options.negatives)
+        collective, options, sizes, model = self.collective, self.options, self.sizes, self.model
+        touched = collective.size * (2 * sizes.batch_targets + sizes.negatives)
         dense = touched > _SPARSE_BELOW * model.items
-        keep = _AVERAGE ** (options.batch_targets * collective.size / _AVERAGE_TARGETS)
+        keep = _AVERAGE ** (sizes.batch_targets * collective.size / _AVERAGE_TARGETS)
 
         def step(numbers: Any, targets: Any, before: Any, drawn: Any, log_expected: Any) -> Any:
             with tf.GradientTape() as tape:

@@ -1,0 +1,106 @@
+"""Sequence models whose scores are averaged, as one vector a user and one an item."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shelfcast.models.recommender import SequenceRecommender
+
+_RIDGE = 1e-6
+_KEPT = 1.5  # numbers of a vector of several members, in those of one
+_ELEMENTS_AT_ONCE = 1 << 22  # of states of a block of users: 16 MB, several times over
+
+
+@dataclass
+class SequenceEnsemble:
+    """Members trained from different seeds.
+
+    The mean of the members' scores is the product of their vectors laid side by side. Of that product the best
+    approximation of rank 1.5 × dim over the users it was fitted on is kept (Eckart & Young 1936), so that a search
+    costs little more than with one member. On Amazon Sports four members of 256 have NDCG .0441 in validation, their
+    approximation of rank 384 .0440, of rank 256 .0430; one member .0412.
+
+    Attributes:
+        members: one or more, of one size.
+        users_map: [members × dim, 1.5 × dim] what takes a user's vectors side by side to the user's vector; None for one
+            member, and before :meth:`condense`.
+        items_map: the same for an item's vectors.
+    """
+
+    members: list[SequenceRecommender]
+    users_map: NDArray[Any] | None = None
+    items_map: NDArray[Any] | None = None
+
+    def condense(self, users: NDArray[Any]) -> None:
+        """Choose the approximation.
+
+        Args:
+            users: [users, T] item numbers of a sample of users, more than members × dim of them.
+        """
+        if len(self.members) == 1:
+            return
+        self.users_map = self.items_map = None
+        given, (items, _) = self.users(users).astype(np.float64), self.scoring()
+        spread = given.T @ given
+        root = np.linalg.cholesky(spread + _RIDGE * np.trace(spread) / len(spread) * np.eye(len(spread)))
+        values = items.astype(np.float64) @ root
+        _, vectors = np.linalg.eigh(values.T @ values)  # ascending
+        best = vectors[:, -int(_KEPT * self.members[0].dim) :]
+        self.users_map = np.linalg.solve(root.T, best).astype(np.float32)
+        self.items_map = (root @ best).astype(np.float32)
+
+    def users(self, numbers: NDArray[Any]) -> NDArray[Any]:
+        """User vectors [users, d] float32 for ``numbers`` [users, T]; zeros for users without items."""
+        rows = max(_ELEMENTS_AT_ONCE // max(numbers.shape[1] * self.members[0].dim, 1), 1)
+        parts = [
+            np.concatenate([member.users(numbers[start : start + rows]) for member in self.members], 1)
+            for start in range(0, max(len(numbers), 1), rows)
+        ]
+        side_by_side = np.concatenate(parts)
+        return np.asarray(side_by_side if self.users_map is None else side_by_side @ self.users_map)
+
+    def scoring(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Item vectors [items, d] and biases [items]: a score is user · item + bias."""
+        parts = [member.scoring() for member in self.members]
+        share = np.float32(1 / len(parts))
+        items = np.concatenate([vectors * share for vectors, _ in parts], 1)
+        bias = sum((biases * share for _, biases in parts), np.zeros(len(items), np.float32))
+        return items if self.items_map is None else items @ self.items_map, bias
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Everything that was learnt, by name."""
+        found = {
+            f"{place}/{i}": np.array(value)
+            for place, member in enumerate(self.members)
+            for i, value in enumerate(member.weights)
+        }
+        if self.users_map is not None and self.items_map is not None:
+            found |= {"users_map": self.users_map, "items_map": self.items_map}
+        return found
+
+    @classmethod
+    def build(cls, config: Mapping[str, Any], items: int) -> "SequenceEnsemble":
+        """Untrained members of the configured sizes."""
+        return cls([build_member(config, items) for _ in range(int(config["members"]))])
+
+    @classmethod
+    def from_arrays(
+        cls, config: Mapping[str, Any], items: int, arrays: Mapping[str, NDArray[Any]]
+    ) -> "SequenceEnsemble":
+        """What :meth:`arrays` gave."""
+        found = cls.build(config, items)
+        for place, member in enumerate(found.members):
+            member.set_weights([arrays[f"{place}/{i}"] for i in range(len(member.weights))])
+        found.users_map, found.items_map = arrays.get("users_map"), arrays.get("items_map")
+        return found
+
+
+def build_member(config: Mapping[str, Any], items: int) -> SequenceRecommender:
+    """An untrained sequence model of the configured sizes."""
+    return SequenceRecommender(
+        items, config["encoder"], int(config["dim"]), int(config["units"]), int(config["max_length"]),
+        float(config["dropout"]), float(config["temperature"]), bool(config["item_bias"]),
+    )  # fmt: skip
