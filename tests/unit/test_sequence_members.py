@@ -20,15 +20,6 @@ SMALL = {
     "dim": 16, "units": 8, "epochs": 20, "negatives": 32, "dropout": 0.1, "batch_targets": 100, "members": 2,
     "learning_rate": 0.03,
 }  # fmt: skip
-    "dim": 16,
-    "units": 8,
-    "epochs": 20,
-    "negatives": 32,
-    "dropout": 0.1,
-    "batch_targets": 100,
-    "members": 2,
-    "learning_rate": 0.03,
-}
 
 
 def ensemble(items: int = 40) -> SequenceEnsemble:

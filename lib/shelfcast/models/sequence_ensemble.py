@@ -25,8 +25,8 @@ class SequenceEnsemble:
 
     Attributes:
         members: one or more, of one size.
-        users_map: [members × dim, 1.5 × dim] what takes a user's vectors side by side to the user's vector; None for one
-            member, and before :meth:`condense`.
+        users_map: [members × dim, 1.5 × dim] what takes a user's vectors side by side to the user's vector; None for
+            one member, and before :meth:`condense`.
         items_map: the same for an item's vectors.
     """
 
