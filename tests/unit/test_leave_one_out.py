@@ -36,7 +36,7 @@ def test_the_last_item_is_the_test_and_the_one_before_it_the_validation(tmp_path
 
 def test_a_part_of_the_question_keeps_users_and_answers_together(tmp_path: Path) -> None:
     found = data(tmp_path, "ann a b c d\nbob b e f\ncat e a b\n").test.part(slice(1, None, 2))
-    assert found.known.newest(5).tolist() == [[2, 5]]
+    assert found.known.newest(5).numbers.tolist() == [[2, 5]]
     assert found.wanted.tolist() == [6]
 
 

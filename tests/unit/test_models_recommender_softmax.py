@@ -5,8 +5,9 @@ import pytest
 import tensorflow as tf
 
 from shelfcast.models.encoders import Encoder
-from shelfcast.models.recommender import SequenceRecommender
+from shelfcast.models.recommender import Architecture, SequenceRecommender
 from shelfcast.models.sampled_softmax import Negatives, sampled_softmax
+from shelfcast.models.sequences import Inputs
 
 
 def test_negatives_are_corrected_by_log_q_and_accidental_hits_left_out() -> None:
@@ -42,26 +43,33 @@ def test_over_many_samples_the_estimate_is_the_full_softmax() -> None:
     assert float(found[0]) == pytest.approx(float(np.log(np.exp(logits).sum()) - logits[0]), abs=0.02)
 
 
+def inputs(numbers: list[list[int]]) -> Inputs:
+    """Items whose contexts are their numbers."""
+    return Inputs(np.array(numbers, np.int32), np.array(numbers, np.int32))
+
+
 @pytest.mark.parametrize("kind", ["lstm", "attention"])
 def test_padding_and_later_items_do_not_change_a_user(kind: Encoder) -> None:
-    model = SequenceRecommender(5, kind, 4, 3, 8, 0.5, 0.1, bias=True)
-    short = model.users(np.array([[1, 2]], np.int32))
-    padded = model.users(np.array([[1, 2, 0, 0], [0, 0, 0, 0]], np.int32))
+    model = SequenceRecommender(Architecture(5, kind, 4, 3, 8, 0.5, 0.1, bias=True, kinds=2))
+    short = model.users(inputs([[1, 2]]))
+    padded = model.users(inputs([[1, 2, 0, 0], [0, 0, 0, 0]]))
     assert np.allclose(short[0], padded[0], atol=1e-6)
     assert np.allclose(np.linalg.norm(padded, axis=1), [1, 0], atol=1e-5)
-    all_at_once = np.array(model(np.array([[1, 2, 5]], np.int32)))
+    all_at_once = np.array(model(np.array([[1, 2, 5]], np.int32), np.array([[1, 2, 5]], np.int32)))
     assert np.allclose(all_at_once[0, 1], short[0], atol=1e-6)
 
 
 def test_a_batch_without_targets_costs_nothing() -> None:
-    model = SequenceRecommender(5, "lstm", 4, 3, 8, 0.5, 0.1, bias=True)
+    model = SequenceRecommender(Architecture(5, "lstm", 4, 3, 8, 0.5, 0.1, bias=True))
     nothing = np.zeros((1, 1), np.int32)
-    loss, count = model.loss_sum(nothing, nothing, nothing, np.array([1, 2], np.int32), np.zeros(2, np.float32))
+    loss, count = model.loss_sum(
+        nothing, nothing, nothing, nothing, np.array([1, 2], np.int32), np.zeros(2, np.float32)
+    )
     assert (float(loss), float(count)) == (0.0, 0.0)
 
 
 def test_a_score_is_cosine_over_temperature_plus_bias() -> None:
-    model = SequenceRecommender(3, "lstm", 4, 3, 8, 0.0, 0.2, bias=True)
+    model = SequenceRecommender(Architecture(3, "lstm", 4, 3, 8, 0.0, 0.2, bias=True))
     model.start_from_popularity(np.array([0.0, 9.0, 99.0]))
     table, bias = model.scoring()
     rows = np.array(model.embedding.embeddings)[1:]

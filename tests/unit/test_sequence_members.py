@@ -8,6 +8,7 @@ import pytest
 
 from shelfcast.config import load
 from shelfcast.models.sequence_ensemble import SequenceEnsemble
+from shelfcast.models.sequences import Inputs
 from shelfcast.models.sizes import sizes
 from shelfcast.train import sequence_trial
 from shelfcast.train.collective import Collective
@@ -29,20 +30,24 @@ def ensemble(items: int = 40) -> SequenceEnsemble:
     return found
 
 
-def scores(found: SequenceEnsemble, numbers: np.ndarray) -> np.ndarray:
+def read(numbers: np.ndarray) -> Inputs:
+    return Inputs(numbers, np.zeros_like(numbers))
+
+
+def scores(found: SequenceEnsemble, numbers: Inputs) -> np.ndarray:
     items, bias = found.scoring()
     return np.asarray(found.users(numbers) @ items.T + bias)
 
 
 def test_the_score_of_several_members_is_the_mean_of_theirs() -> None:
-    found, numbers = ensemble(), np.array([[3, 7, 1], [2, 0, 0]], np.int32)
+    found, numbers = ensemble(), read(np.array([[3, 7, 1], [2, 0, 0]], np.int32))
     alone = [scores(SequenceEnsemble([member]), numbers) for member in found.members]
     assert np.allclose(scores(found, numbers), np.mean(alone, 0), atol=1e-4)
 
 
 def test_condensed_vectors_are_short_and_the_best_of_their_rank() -> None:
     found = ensemble()
-    numbers = np.random.default_rng(0).integers(1, 41, (300, 5)).astype(np.int32)
+    numbers = read(np.random.default_rng(0).integers(1, 41, (300, 5)).astype(np.int32))
     items, bias = found.scoring()
     whole = found.users(numbers) @ items.T
     found.condense(numbers)
@@ -55,7 +60,7 @@ def test_condensed_vectors_are_short_and_the_best_of_their_rank() -> None:
 
 
 def test_a_stored_ensemble_scores_the_same() -> None:
-    found, numbers = ensemble(), np.random.default_rng(0).integers(1, 41, (50, 5)).astype(np.int32)
+    found, numbers = ensemble(), read(np.random.default_rng(0).integers(1, 41, (50, 5)).astype(np.int32))
     found.condense(numbers)
     again = SequenceEnsemble.from_arrays(CONFIG, 40, found.arrays())
     assert np.allclose(scores(found, numbers), scores(again, numbers), atol=1e-5)

@@ -62,7 +62,7 @@ RIVALS: Mapping[str, Callable[[LeaveOneOut, Split], Iterator[NDArray[Any]]]] = {
 def rival(name: str, data: LeaveOneOut, split: Split, k: int) -> Ranking:
     """How one of ``RIVALS`` ranks; all but personal frequency leave out what the user had already."""
     none = np.zeros(len(split.wanted), np.int64)
-    known = split.known if name != "personal_frequency" else Sequences(np.append(none, 0), none[:0], none[:0])
+    known = split.known if name != "personal_frequency" else Sequences(np.append(none, 0), none[:0], none[:0], none[:0])
     return full_ranking.ranking(RIVALS[name](data, split), known, split.wanted, min(k, len(data.items)))
 
 

@@ -18,6 +18,7 @@ class Histories:
         days: [events] int32, store-local days since 1970-01-01.
         times: [events] int64, seconds (UTC); what has the same time is one basket.
         wanted: [events] bool, whether the event is of the kind that is to be predicted (a purchase, as a rule).
+        kinds: [events] int8, the event type's place in the configured list; None where all are of one type.
     """
 
     offsets: NDArray[Any]
@@ -25,6 +26,7 @@ class Histories:
     days: NDArray[Any]
     times: NDArray[Any]
     wanted: NDArray[Any]
+    kinds: NDArray[Any] | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -53,7 +55,8 @@ class Histories:
         return self.keep(from_end <= most)
 
     def _take(self, offsets: NDArray[Any], events: NDArray[Any]) -> "Histories":
-        return Histories(offsets, self.items[events], self.days[events], self.times[events], self.wanted[events])
+        kinds = None if self.kinds is None else self.kinds[events]
+        return Histories(offsets, self.items[events], self.days[events], self.times[events], self.wanted[events], kinds)
 
 
 def runs(starts: NDArray[Any], sizes: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -105,6 +105,6 @@ def split(items: pa.Array, offsets: NDArray[Any], numbers: NDArray[Any]) -> Leav
 
 
 def _runs(numbers: NDArray[Any], starts: NDArray[Any], sizes: NDArray[Any]) -> Sequences:
-    """Sequences of the given runs; their times are their order."""
+    """Sequences of the given runs; their times are their order, nothing else is known of them."""
     offsets, places = runs(starts, sizes)
-    return Sequences(offsets, numbers[places].astype(np.int32), places)
+    return Sequences(offsets, numbers[places].astype(np.int32), places, np.zeros(len(places), np.int32))

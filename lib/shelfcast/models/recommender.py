@@ -1,5 +1,6 @@
 """The sequence recommender: tied, normalised item embeddings, and a user encoder with pooling over them."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -9,10 +10,38 @@ from numpy.typing import NDArray
 
 from shelfcast.models.encoders import Encoder, encoder
 from shelfcast.models.sampled_softmax import sampled_softmax
+from shelfcast.models.sequences import GAPS, Inputs
 
 _POOLING_LIMIT = 8.0
 _STATE_SHARE = 0.3
 _COLDEST = 0.01  # lowest temperature
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Sizes and parts of a sequence recommender.
+
+    Attributes:
+        items: number of known items; their numbers are 1 .. items, 0 is padding.
+        encoder: of a user's items in order.
+        dim: of the embeddings.
+        units: of the encoder.
+        length: most items of a user.
+        dropout: share of the inputs' elements left out in training.
+        temperature: initial τ.
+        bias: whether items have a bias.
+        kinds: event types that items' contexts tell apart; 0: there are no contexts.
+    """
+
+    items: int
+    encoder: Encoder
+    dim: int
+    units: int
+    length: int
+    dropout: float
+    temperature: float
+    bias: bool
+    kinds: int = 0
 
 
 class SequenceRecommender(keras.Model):
@@ -23,66 +52,67 @@ class SequenceRecommender(keras.Model):
     cosine(u_t, its embedding) ÷ τ, plus its bias where ``bias``; τ and g are learned.
 
     Args:
-        items: number of known items; their numbers are 1 .. items, 0 is padding.
-        kind: of the encoder.
-        dim: of the embeddings.
-        units: of the encoder.
-        length: most items of a user.
-        dropout: share of the inputs' elements left out in training.
-        temperature: initial τ.
-        bias: whether items have a bias.
+        shape: what it is made of.
     """
 
-    def __init__(
-        self, items: int, kind: Encoder, dim: int, units: int, length: int, dropout: float, temperature: float,
-        bias: bool,
-    ) -> None:  # fmt: skip
+    def __init__(self, shape: Architecture) -> None:
         super().__init__(name="sequence_recommender")
-        self.items, self.dim, self.has_bias = items, dim, bias
+        self.shape = shape
         self.embedding = keras.layers.Embedding(
-            items + 1, dim, embeddings_initializer=keras.initializers.RandomNormal(stddev=dim**-0.5), name="items"
+            shape.items + 1, shape.dim, embeddings_initializer=keras.initializers.RandomNormal(stddev=shape.dim**-0.5),
+            name="items",
+        )  # fmt: skip
+        self.contexts = (
+            keras.layers.Embedding(shape.kinds * GAPS + 1, shape.dim, embeddings_initializer="zeros", name="contexts")
+            if shape.kinds
+            else None
         )
-        self.encoder = encoder(kind, dim, units, length, dropout)
+        self.encoder = encoder(shape.encoder, shape.dim, shape.units, shape.length, shape.dropout)
         self.pooling = keras.layers.Dense(1, name="pooling")
-        self.mix = keras.layers.Dense(dim, name="mix")
-        self.input_dropout = keras.layers.Dropout(dropout)
-        self.state_dropout = keras.layers.Dropout(dropout)
+        self.mix = keras.layers.Dense(shape.dim, name="mix")
+        self.input_dropout = keras.layers.Dropout(shape.dropout)
+        self.state_dropout = keras.layers.Dropout(shape.dropout)
         self.log_temperature = self.add_weight(
-            shape=(), initializer=keras.initializers.Constant(float(np.log(temperature))), name="log_temperature"
+            shape=(), initializer=keras.initializers.Constant(float(np.log(shape.temperature))), name="log_temperature"
         )
         self.recency = self.add_weight(shape=(), initializer="ones", name="recency")
-        self.bias = self.add_weight(shape=(items + 1,), initializer="zeros", name="bias", trainable=bias)
-        self(np.ones((1, 2), np.int32))
+        self.bias = self.add_weight(shape=(shape.items + 1,), initializer="zeros", name="bias", trainable=shape.bias)
+        self(np.ones((1, 2), np.int32), np.ones((1, 2), np.int32))
 
-    def call(self, numbers: Any, training: bool = False) -> Any:
-        """User vectors [batch, T, dim] of norm 1 after each of the items ``numbers`` [batch, T]."""
+    def call(self, numbers: Any, contexts: Any, training: bool = False) -> Any:
+        """User vectors [batch, T, dim] of norm 1 after each of the items ``numbers`` [batch, T] in ``contexts``."""
         numbers = tf.convert_to_tensor(numbers)
         x = self.input_dropout(_unit(self.embedding(numbers)), training=training)
-        z = self.encoder(x * (self.dim**0.5 / 2), training=training)
+        read = x * (self.shape.dim**0.5 / 2)
+        if self.contexts is not None:
+            read += self.contexts(contexts)
+        z = self.encoder(read, training=training)
         weight = tf.exp(tf.clip_by_value(self.pooling(z), -_POOLING_LIMIT, _POOLING_LIMIT))
         weight *= tf.cast(numbers > 0, tf.float32)[:, :, tf.newaxis]
         pooled = tf.math.divide_no_nan(tf.cumsum(weight * x, 1), tf.cumsum(weight, 1))
         state = self.state_dropout(self.mix(z), training=training)
         return _unit(pooled + self.recency * x + _STATE_SHARE * state)
 
-    def loss_sum(self, numbers: Any, targets: Any, before: Any, drawn: Any, log_expected: Any) -> tuple[Any, Any]:
+    def loss_sum(
+        self, numbers: Any, contexts: Any, targets: Any, before: Any, drawn: Any, log_expected: Any
+    ) -> tuple[Any, Any]:
         """Sampled softmax of the next items, summed, and the number of targets.
 
         Args:
-            numbers: [batch, T] inputs, 0 padding.
+            numbers, contexts: [batch, T] inputs, 0 padding.
             targets: [batch, T] the items to predict, 0 where there is none.
             before: [batch, T] the input up to which each target is predicted.
             drawn, log_expected: negatives [negatives] and the logs of their expected counts.
         """
         real = targets > 0
-        users = tf.boolean_mask(tf.gather(self(numbers, training=True), before, axis=1, batch_dims=1), real)
+        users = tf.boolean_mask(tf.gather(self(numbers, contexts, training=True), before, axis=1, batch_dims=1), real)
         wanted = tf.boolean_mask(targets, real)
         cold = tf.exp(-self.temperature_log())
         right = _unit(tf.gather(self.embedding.embeddings.value, wanted))
         wrong = _unit(tf.gather(self.embedding.embeddings.value, drawn))
         positive = tf.reduce_sum(users * right, 1) * cold
         negative = tf.matmul(users, wrong, transpose_b=True) * cold
-        if self.has_bias:
+        if self.shape.bias:
             positive += tf.gather(self.bias.value, wanted)
             negative += tf.gather(self.bias.value, drawn)[tf.newaxis, :]
         losses = sampled_softmax(positive, negative, log_expected, wanted, drawn)
@@ -90,7 +120,7 @@ class SequenceRecommender(keras.Model):
 
     def start_from_popularity(self, events: NDArray[Any]) -> None:
         """Begin with biases that rank by the items' numbers of events [items]; nothing where there is no bias."""
-        if self.has_bias:
+        if self.shape.bias:
             logs = np.log(events + 1.0)
             self.bias.assign(np.concatenate([[0], logs - logs.mean()]).astype(np.float32))
 
@@ -98,18 +128,18 @@ class SequenceRecommender(keras.Model):
         return tf.maximum(tf.convert_to_tensor(self.log_temperature), float(np.log(_COLDEST)))
 
     @tf.function(reduce_retracing=True)
-    def last(self, numbers: Any) -> Any:
+    def last(self, numbers: Any, contexts: Any) -> Any:
         """User vectors [batch, dim] after the last real item of each row of ``numbers`` [batch, T]."""
-        users = self(numbers, training=False)
+        users = self(numbers, contexts, training=False)
         length = tf.reduce_sum(tf.cast(numbers > 0, tf.int32), 1)
         return tf.gather(users, tf.maximum(length - 1, 0), axis=1, batch_dims=1)
 
-    def users(self, numbers: NDArray[Any]) -> NDArray[Any]:
-        """User vectors [users, dim] float32 for ``numbers`` [users, T], one call; zeros for users without items."""
-        if len(numbers) == 0:
-            return np.zeros((0, self.dim), np.float32)
-        found = np.array(self.last(tf.constant(numbers)))
-        found[numbers[:, 0] == 0] = 0
+    def users(self, inputs: Inputs) -> NDArray[Any]:
+        """User vectors [users, dim] float32, one call; zeros for users without items."""
+        if len(inputs) == 0:
+            return np.zeros((0, self.shape.dim), np.float32)
+        found = np.array(self.last(tf.constant(inputs.numbers), tf.constant(inputs.contexts)))
+        found[inputs.numbers[:, 0] == 0] = 0
         return found
 
     def scoring(self) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shelfcast.models.recommender import SequenceRecommender
+from shelfcast.models.recommender import Architecture, SequenceRecommender
+from shelfcast.models.sequences import Inputs
 
 _RIDGE = 1e-6
 _KEPT = 1.5  # numbers of a vector of several members, in those of one
@@ -34,11 +35,11 @@ class SequenceEnsemble:
     users_map: NDArray[Any] | None = None
     items_map: NDArray[Any] | None = None
 
-    def condense(self, users: NDArray[Any]) -> None:
+    def condense(self, users: Inputs) -> None:
         """Choose the approximation.
 
         Args:
-            users: [users, T] item numbers of a sample of users, more than members × dim of them.
+            users: a sample, more than members × dim of them.
         """
         if len(self.members) == 1:
             return
@@ -48,16 +49,16 @@ class SequenceEnsemble:
         root = np.linalg.cholesky(spread + _RIDGE * np.trace(spread) / len(spread) * np.eye(len(spread)))
         values = items.astype(np.float64) @ root
         _, vectors = np.linalg.eigh(values.T @ values)  # ascending
-        best = vectors[:, -int(_KEPT * self.members[0].dim) :]
+        best = vectors[:, -int(_KEPT * self.members[0].shape.dim) :]
         self.users_map = np.linalg.solve(root.T, best).astype(np.float32)
         self.items_map = (root @ best).astype(np.float32)
 
-    def users(self, numbers: NDArray[Any]) -> NDArray[Any]:
-        """User vectors [users, d] float32 for ``numbers`` [users, T]; zeros for users without items."""
-        rows = max(_ELEMENTS_AT_ONCE // max(numbers.shape[1] * self.members[0].dim, 1), 1)
+    def users(self, inputs: Inputs) -> NDArray[Any]:
+        """User vectors [users, d] float32; zeros for users without items."""
+        rows = max(_ELEMENTS_AT_ONCE // max(inputs.numbers.shape[1] * self.members[0].shape.dim, 1), 1)
         parts = [
-            np.concatenate([member.users(numbers[start : start + rows]) for member in self.members], 1)
-            for start in range(0, max(len(numbers), 1), rows)
+            np.concatenate([member.users(inputs.rows(slice(start, start + rows))) for member in self.members], 1)
+            for start in range(0, max(len(inputs), 1), rows)
         ]
         side_by_side = np.concatenate(parts)
         return np.asarray(side_by_side if self.users_map is None else side_by_side @ self.users_map)
@@ -100,7 +101,9 @@ class SequenceEnsemble:
 
 def build_member(config: Mapping[str, Any], items: int) -> SequenceRecommender:
     """An untrained sequence model of the configured sizes."""
-    return SequenceRecommender(
+    shape = Architecture(
         items, config["encoder"], int(config["dim"]), int(config["units"]), int(config["max_length"]),
         float(config["dropout"]), float(config["temperature"]), bool(config["item_bias"]),
+        len(config.get("event_types", ())),
     )  # fmt: skip
+    return SequenceRecommender(shape)

@@ -1,4 +1,8 @@
-"""Histories as the integer matrices that the sequence model takes: 0 is padding, items count from 1."""
+"""Histories as the integer matrices that the sequence model takes: 0 is padding, items count from 1.
+
+What an item was to the user travels beside it as its context: the type of event and the gap since the basket before,
+in powers of two of days, as one number.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shelfcast.models.histories import Histories, runs
+
+GAPS = 9
+_DAY = 86_400
 
 
 @dataclass(frozen=True)
@@ -17,11 +24,13 @@ class Sequences:
         offsets: [users + 1] int64.
         numbers: [events] int32, the model's numbers.
         times: [events] int64.
+        contexts: [events] int32, from 1; 0 where nothing is known of it.
     """
 
     offsets: NDArray[Any]
     numbers: NDArray[Any]
     times: NDArray[Any]
+    contexts: NDArray[Any]
 
     @classmethod
     def of(cls, histories: Histories, words: NDArray[Any]) -> "Sequences":
@@ -34,24 +43,45 @@ class Sequences:
         first = np.sort(first[numbers[first] > 0])
         counts = np.bincount(rows[first], minlength=len(histories))
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        return cls(offsets, numbers[first].astype(np.int32), histories.times[first])
+        times = histories.times[first]
+        kinds = np.zeros(len(first), np.int64) if histories.kinds is None else histories.kinds[first].astype(np.int64)
+        contexts = (1 + kinds * GAPS + gaps(offsets, times)).astype(np.int32)
+        return cls(offsets, numbers[first].astype(np.int32), times, contexts)
 
     def users(self, chosen: slice | NDArray[Any]) -> "Sequences":
         """Only these users, in that order."""
         offsets, places = runs(self.offsets[:-1][chosen], np.diff(self.offsets)[chosen])
-        return Sequences(offsets, self.numbers[places], self.times[places])
+        return Sequences(offsets, self.numbers[places], self.times[places], self.contexts[places])
 
-    def newest(self, length: int) -> NDArray[Any]:
-        """[users, T] int32: the newest ``length`` numbers at the left, 0 behind them; T is the longest, at least 1.
-
-        A user without any has zeros only.
-        """
+    def newest(self, length: int) -> "Inputs":
+        """The newest ``length`` items of each user; T is the longest history, at least 1."""
         sizes = np.minimum(np.diff(self.offsets), length)
         columns = np.arange(max(int(sizes.max(initial=0)), 1))
         real = columns < sizes[:, None]
-        matrix = np.zeros(real.shape, np.int32)
-        matrix[real] = self.numbers[((self.offsets[1:] - sizes)[:, None] + columns)[real]]
-        return matrix
+        at = ((self.offsets[1:] - sizes)[:, None] + columns)[real]
+        found = Inputs(np.zeros(real.shape, np.int32), np.zeros(real.shape, np.int32))
+        found.numbers[real], found.contexts[real] = self.numbers[at], self.contexts[at]
+        return found
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the sequence model reads of some users: the oldest item at the left, 0 behind the newest.
+
+    Attributes:
+        numbers: [users, T] int32; a user without items has zeros only.
+        contexts: [users, T] int32.
+    """
+
+    numbers: NDArray[Any]
+    contexts: NDArray[Any]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def rows(self, chosen: slice | NDArray[Any]) -> "Inputs":
+        """Those of some users."""
+        return Inputs(self.numbers[chosen], self.contexts[chosen])
 
 
 @dataclass(frozen=True)
@@ -62,13 +92,12 @@ class Pieces:
     other's order. The first basket of a piece is context only.
 
     Attributes:
-        numbers, times: [events] all users' sequences.
+        sequences: all users' ones.
         starts: [pieces] where a piece's first input stands in ``numbers``.
         sizes: [pieces] its inputs; target t is the number after input t.
     """
 
-    numbers: NDArray[Any]
-    times: NDArray[Any]
+    sequences: Sequences
     starts: NDArray[Any]
     sizes: NDArray[Any]
 
@@ -81,7 +110,7 @@ class Pieces:
         nth = np.arange(len(user)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
         ends = offsets[1:][user] - 1 - nth * length
         starts = np.maximum(ends - length, offsets[:-1][user])
-        return cls(sequences.numbers, sequences.times, starts, ends - starts)
+        return cls(sequences, starts, ends - starts)
 
     @property
     def targets(self) -> int:
@@ -107,8 +136,8 @@ class Pieces:
             at = upto
         return [batches[place] for place in rng.permutation(len(batches))]
 
-    def batch(self, chosen: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        """Inputs, targets, and the place of the last input before each target's basket: [pieces, T] int32.
+    def batch(self, chosen: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        """Inputs, their contexts, targets, and the place of the last input before each target's basket: [pieces, T].
 
         0 behind the real inputs; a target is 0 where the piece holds nothing before its basket.
         """
@@ -116,8 +145,25 @@ class Pieces:
         columns = np.arange(int(sizes.max()))
         real = columns < sizes[:, None]
         at = np.where(real, self.starts[chosen][:, None] + columns, 0)
-        begins = np.where(self.times[at + 1] > self.times[at], columns, -1)
+        numbers, times = self.sequences.numbers, self.sequences.times
+        begins = np.where(times[at + 1] > times[at], columns, -1)
         before = np.maximum.accumulate(np.where(real, begins, -1), axis=1)
-        inputs = np.where(real, self.numbers[at], 0)
-        targets = np.where(real & (before >= 0), self.numbers[at + 1], 0)
-        return inputs, targets, np.maximum(before, 0).astype(np.int32)
+        inputs, contexts = (np.where(real, values[at], 0) for values in (numbers, self.sequences.contexts))
+        targets = np.where(real & (before >= 0), numbers[at + 1], 0)
+        return inputs, contexts, targets, np.maximum(before, 0).astype(np.int32)
+
+
+def gaps(offsets: NDArray[Any], times: NDArray[Any]) -> NDArray[Any]:
+    """[events] 0 in a user's first basket, 1 within a day of the basket before, 2 within two, 3 within four …
+
+    Args:
+        times: [events] seconds; events of one basket have the same.
+    """
+    if not len(times):
+        return np.zeros(0, np.int64)
+    place = np.arange(len(times))
+    starts = np.repeat(offsets[:-1], np.diff(offsets))
+    begins = np.maximum.accumulate(np.where((place == starts) | (times != np.roll(times, 1)), place, 0))
+    days = (times - times[np.maximum(begins - 1, 0)]) / _DAY
+    found = np.clip(np.ceil(np.log2(np.maximum(days, 1))) + 1, 1, GAPS - 1)
+    return np.where(begins == starts, 0, found).astype(np.int64)

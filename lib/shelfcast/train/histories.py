@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from shelfcast.lake.snapshot import Snapshot
-from shelfcast.models.catalogue import Catalogue
+from shelfcast.models.catalogue import Catalogue, codes_in
 from shelfcast.models.histories import Histories, group
 
 BUCKETS = 1024
@@ -42,28 +42,25 @@ def read(
     names: dict[str, int] = {}
     parts: list[list[NDArray[Any]]] = []
     for batch in snapshot.batches(_COLUMNS, where):
-        parts.extend(_flat(batch, names, catalogue, wanted, types))
+        parts.extend(_flat(batch, names, catalogue, types))
     columns = [np.concatenate(c) for c in zip(*parts, strict=True)] if parts else [np.zeros(0, np.int64)] * 7
-    users, weeks, lengths, items, days, times, flags = columns
-    _, offsets, (items, days, times, flags) = group(users, weeks, lengths, [items, days, times, flags])
-    kinds = flags.astype(np.int8)
-    all_of_them = Histories(offsets, items.astype(np.int32), days.astype(np.int32), times, kinds == 2)
-    return all_of_them.keep((days <= as_of) & (kinds > 0) & (items >= 0))
+    users, weeks, lengths, items, days, times, kinds = columns
+    _, offsets, (items, days, times, kinds) = group(users, weeks, lengths, [items, days, times, kinds])
+    is_wanted = np.isin(kinds, [place for place, name in enumerate(types) if name in wanted])
+    all_of_them = Histories(
+        offsets, items.astype(np.int32), days.astype(np.int32), times, is_wanted, kinds.astype(np.int8)
+    )
+    return all_of_them.keep((days <= as_of) & (kinds >= 0) & (items >= 0))
 
 
 def _flat(
-    batch: pa.RecordBatch, names: dict[str, int], catalogue: Catalogue, wanted: Sequence[str], types: Sequence[str]
+    batch: pa.RecordBatch, names: dict[str, int], catalogue: Catalogue, types: Sequence[str]
 ) -> Iterator[list[NDArray[Any]]]:
-    """User number, week and length of each row; code, day, second and kind (0 ignored, 1 counts, 2 wanted) of each
-    event.
-    """
+    """User number, week and length of each row; code, day, second and type (-1: does not count) of each event."""
     if not batch.num_rows:
         return
     encoded = pc.dictionary_encode(batch["user_id"])
     numbers = np.array([names.setdefault(n, len(names)) for n in encoded.dictionary.to_pylist()], np.int64)
-    kind = pc.list_flatten(batch["types"])
-    counts = pc.is_in(kind, value_set=pa.array(list(types), pa.string())).to_numpy(zero_copy_only=False)
-    is_wanted = pc.is_in(kind, value_set=pa.array(list(wanted), pa.string())).to_numpy(zero_copy_only=False)
     times = pc.list_flatten(batch["times"]).cast(pa.timestamp("us", "UTC")).cast(pa.int64())
     yield [
         numbers[encoded.indices.to_numpy()],
@@ -72,5 +69,5 @@ def _flat(
         catalogue.codes(pc.list_flatten(batch["items"])),
         pc.list_flatten(batch["dates"]).cast(pa.int32()).to_numpy(),
         times.to_numpy() // _MICROSECONDS,
-        (counts.astype(np.int8) + (is_wanted & counts)).astype(np.int8),
+        codes_in(pa.array(list(types), pa.string()), pc.list_flatten(batch["types"])),
     ]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from shelfcast.models.recommender import SequenceRecommender
 from shelfcast.models.sampled_softmax import Negatives
 from shelfcast.models.sequence_ensemble import SequenceEnsemble, build_member
-from shelfcast.models.sequences import Pieces
+from shelfcast.models.sequences import Inputs, Pieces
 from shelfcast.models.sizes import Sizes
 from shelfcast.settings import Recommender as Options
 from shelfcast.train.checkpoint import Checkpoint
@@ -33,12 +33,12 @@ class Material:
         pieces: of this rank's users; of all users where ``sizes.members`` is more than one, because a rank then trains
             its members alone.
         events: [items] how often each item occurs.
-        histories: [users, T] the newest items of this rank's users, as in scoring.
+        histories: the newest items of this rank's users, as in scoring.
     """
 
     pieces: Pieces
     events: NDArray[Any]
-    histories: NDArray[Any]
+    histories: Inputs
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Trainer:
         for member, (weights, _, _) in zip(ensemble.members, ordered, strict=True):
             member.set_weights(weights)
         some = np.random.default_rng(self.seed).permutation(len(material.histories))[:_CONDENSED_USERS]
-        ensemble.condense(material.histories[np.sort(some)])
+        ensemble.condense(material.histories.rows(np.sort(some)))
         return Trained(ensemble, [chosen for _, chosen, _ in ordered], [values for _, _, values in ordered])
 
     def _member(

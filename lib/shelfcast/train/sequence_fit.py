@@ -108,7 +108,7 @@ class Fit:
         total, weight = 0.0, 0.0
         for number in range(steps):
             optimizer.learning_rate.assign(rate * min(1.0, (epoch * steps + number + 1) / _WARM_STEPS))
-            batch = self.pieces.batch(plan[number % len(plan)]) if plan else (np.zeros((1, 1), np.int32),) * 3
+            batch = self.pieces.batch(plan[number % len(plan)]) if plan else (np.zeros((1, 1), np.int32),) * 4
             drawn, log_expected = self.negatives.draw(rng, sizes.negatives)
             loss, count = step(*(tf.constant(a) for a in (*batch, drawn, log_expected)))
             total, weight = total + float(loss), weight + float(count)
@@ -118,12 +118,12 @@ class Fit:
     def _step(self, variables: Sequence[Any], optimizer: Any, average: Sequence[Any]) -> Callable[..., Any]:
         collective, options, sizes, model = self.collective, self.options, self.sizes, self.model
         touched = collective.size * (2 * sizes.batch_targets + sizes.negatives)
-        dense = touched > _SPARSE_BELOW * model.items
+        dense = touched > _SPARSE_BELOW * model.shape.items
         keep = _AVERAGE ** (sizes.batch_targets * collective.size / _AVERAGE_TARGETS)
 
-        def step(numbers: Any, targets: Any, before: Any, drawn: Any, log_expected: Any) -> Any:
+        def step(numbers: Any, contexts: Any, targets: Any, before: Any, drawn: Any, log_expected: Any) -> Any:
             with tf.GradientTape() as tape:
-                loss, count = model.loss_sum(numbers, targets, before, drawn, log_expected)
+                loss, count = model.loss_sum(numbers, contexts, targets, before, drawn, log_expected)
             gradients = tape.gradient(
                 loss, [v.value for v in variables], unconnected_gradients=tf.UnconnectedGradients.ZERO
             )
@@ -154,5 +154,5 @@ def _assign(targets: Sequence[Any], sources: Sequence[Any]) -> None:
 
 
 def _line(name: str, epoch: int, loss: float, value: float | None) -> str:
-    ending = "" if value is None else f", NDCG@10 of products new to the user {value:.4f}"
+    ending = "" if value is None else f", validation NDCG@10 {value:.4f}"
     return f"sequence model ({name}), epoch {epoch + 1}: loss {loss:.3f}{ending}"
