@@ -3,6 +3,7 @@
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,13 @@ class Catalogue:
         """The same with exactly these traits, in this order; one that is not known is 0 for all."""
         none = np.zeros(len(self), np.float32)
         return replace(self, traits={name: self.traits.get(name, none) for name in names})
+
+    @cached_property
+    def columns(self) -> NDArray[Any]:
+        """[products, 2 + traits] float32: log popularity, its trend, traits; a row lies together."""
+        trend = np.log((self.recent + 0.25) / (self.popularity + 1))
+        columns = [np.log1p(self.popularity), trend, *self.traits.values()]
+        return np.stack([np.asarray(column, np.float32) for column in columns], 1)
 
     def to_bytes(self) -> bytes:
         """The catalogue as a Parquet file."""
