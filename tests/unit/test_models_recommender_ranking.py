@@ -14,6 +14,7 @@ from shelfcast.models.candidates import Candidates, Outlook
 from shelfcast.models.catalogue import Catalogue
 from shelfcast.models.histories import Histories
 from shelfcast.models.item_search import ItemSearch
+from shelfcast.models.ranker import Ranker
 
 HALF_LIVES = [2.0, 16.0]
 
@@ -189,6 +190,15 @@ def test_without_a_learned_ranker_the_decayed_frequency_decides() -> None:
     found = candidate.gather(bought([0, 0, 1]), shop([True] * 3), 20, HALF_LIVES, 5, outlook([2], np.array([[1.0]])))
     scores = ranking.frequency(found, candidate.names(HALF_LIVES, []))[0]
     assert [int(found.items[0, c]) for c in np.argsort(-scores)] == [0, 1, 2]
+
+
+def test_scores_of_unpadded_candidates_are_those_of_the_network() -> None:
+    rng = np.random.default_rng(0)
+    ranker = Ranker(rng.normal(size=7), rng.random(7) + 0.1)
+    features = rng.normal(size=(20_000, 7)).astype(np.float32)
+    assert np.allclose(ranker.scores(features), np.asarray(ranker(features)), atol=1e-5)
+    assert np.array_equal(ranker.scores(features[:9]), ranker.scores(features)[:9])
+    assert len(ranker.scores(features[:0])) == 0
 
 
 def test_a_catalogue_survives_its_file_and_moves_to_other_codes() -> None:

@@ -12,6 +12,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from shelfcast.errors import ContractError
+
 _OWN = ("product_id", "events", "on_sale", "popularity", "recent")
 
 
@@ -40,10 +42,20 @@ class Catalogue:
 
     @classmethod
     def from_table(cls, table: pa.Table) -> "Catalogue":
+        """
+        Raises:
+            ContractError: naming a product that has two rows.
+        """
         table = table.sort_by("product_id")
         products = table["product_id"].cast(pa.string()).combine_chunks()
         if isinstance(products, pa.ChunkedArray):  # what an empty table gives
             products = pa.array([], pa.string())
+        again = pc.equal(products[1:], products[:-1])
+        if pc.any(again).as_py():
+            raise ContractError(
+                f"catalogue: product {products[pc.index(again, True).as_py()]} has two rows, expected one a product; "
+                "lists would hold it twice, so nothing is made of it: please report this"
+            )
         return cls(
             products,
             table["events"].to_numpy().astype(np.float64),
