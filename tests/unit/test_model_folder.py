@@ -1,5 +1,7 @@
 """Model folders: whole or absent, checked on loading."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -29,6 +31,49 @@ def test_a_damaged_file_is_named(model, tmp_path):
     with pytest.raises(ModelError, match=r"weights\.npz is damaged"):
         folder.load(model)
     assert not folder.complete(model)
+
+
+@pytest.fixture
+def table(tmp_path):
+    uri = str(tmp_path / "v1")
+    folder.publish(uri, {"items.npy": folder.encode_array(np.arange(6.0).reshape(2, 3))})
+    return uri
+
+
+def test_a_mapped_array_is_what_was_published_and_lies_in_the_models_file(table, tmp_path):
+    found = folder.mapped(table, "items.npy", tmp_path / "unused")
+    assert found.tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert isinstance(found.base, np.memmap)
+    assert Path(found.base.filename) == tmp_path / "v1/items.npy"
+    with pytest.raises(ModelError, match=r"other\.npy is missing"):
+        folder.mapped(table, "other.npy", tmp_path)
+    (tmp_path / "v1/items.npy").write_bytes(b"rubbish")
+    with pytest.raises(ModelError, match=r"items\.npy is damaged"):
+        folder.mapped(table, "items.npy", tmp_path)
+
+
+def test_of_a_remote_array_a_host_has_one_copy(table, tmp_path, monkeypatch):
+    monkeypatch.setattr(folder, "is_local", lambda _: False)
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    first = folder.mapped(table, "items.npy", copies)
+    again = folder.mapped(table, "items.npy", copies)
+    assert first.tolist() == again.tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert first.base.filename == again.base.filename
+    (copy,) = copies.glob("*.npy")
+    assert copy.name in str(first.base.filename)
+    assert not list(copies.glob("*.tmp"))
+
+
+def test_a_copy_damaged_on_its_way_is_told_and_made_anew(table, tmp_path, monkeypatch):
+    monkeypatch.setattr(folder, "is_local", lambda _: False)
+    path = tmp_path / "v1/items.npy"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    with pytest.raises(ModelError, match=r"items\.npy is damaged"):
+        folder.mapped(table, "items.npy", tmp_path)
+    path.write_bytes(whole)
+    assert folder.mapped(table, "items.npy", tmp_path).tolist() == [[0, 1, 2], [3, 4, 5]]
 
 
 def test_a_missing_file_is_named(model, tmp_path):

@@ -6,13 +6,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from shelfcast.errors import ModelError
+from shelfcast.errors import ContractError, ModelError
 from shelfcast.models import candidates, folder
 from shelfcast.models.catalogue import Catalogue
 from shelfcast.models.histories import Histories
 from shelfcast.models.ranker import Ranker
 from shelfcast.models.recommending import Recommender, vocabulary
 from shelfcast.models.sequence_ensemble import SequenceEnsemble
+from shelfcast.models.sequences import Sequences
 
 CONFIG = {
     "encoder": "lstm", "members": 1, "dim": 4, "units": 3,
@@ -24,7 +25,7 @@ CONFIG = {
 def shop(size: int = 30) -> Catalogue:
     sold = np.arange(size, 0, -1).astype(float)
     on_sale = np.arange(size) % 5 > 0
-    return Catalogue(pa.array([f"p{code:03d}" for code in range(size)]), sold, on_sale, sold, sold)
+    return Catalogue(pa.array([f"p{code:03d}" for code in range(size)], pa.string()), sold, on_sale, sold, sold)
 
 
 def people(users: int = 700) -> Histories:
@@ -74,6 +75,57 @@ def test_nothing_outside_a_users_newest_history_counts() -> None:
     long = model.recommend(everyone, shop(), 100, popular(700, 3), 3)
     cut = model.recommend(everyone.latest(3), shop(), 100, popular(700, 3), 3)
     assert np.array_equal(long.items, cut.items)
+
+
+def test_a_user_with_a_hundred_thousand_events_gets_a_whole_list_as_does_the_next_one() -> None:
+    rng = np.random.default_rng(0)
+    offsets = np.array([0, 100_000, 100_003])
+    days = np.concatenate([np.sort(rng.integers(1, 90, 100_000)), [5, 6, 7]]).astype(np.int32)
+    items = rng.integers(0, 30, 100_003).astype(np.int32)
+    crowd = Histories(offsets, items, days, days.astype(np.int64), np.ones(100_003, bool))
+    lists = recommender().recommend(crowd, shop(), 100, popular(2, 20), 20)
+    assert [len(set(own)) for own in lists.items.tolist()] == [20, 20]
+    assert shop().on_sale[lists.items].all()
+
+
+def test_an_empty_shop_gives_empty_lists() -> None:
+    empty = shop(0)
+    nobody = people(3).keep(np.zeros(people(3).offsets[-1], bool))
+    lists = recommender().recommend(nobody, empty, 100, np.zeros((3, 0), np.int32), 4)
+    assert lists.items.tolist() == [[-1] * 4] * 3
+
+
+def test_a_product_with_two_rows_is_refused() -> None:
+    table = pa.table(
+        {"product_id": ["b", "a", "b"], **dict.fromkeys(["events", "on_sale", "popularity", "recent"], [1] * 3)}
+    )
+    with pytest.raises(ContractError, match="product b has two rows"):
+        Catalogue.from_table(table)
+
+
+def test_item_biases_count_in_the_stored_vectors(tmp_path: Path) -> None:
+    model = recommender()
+    assert model.sequence is not None
+    model.sequence.members[0].start_from_popularity(np.arange(len(model.vocabulary), 0, -1))
+    folder.publish(str(tmp_path / "v1"), model.files())
+    stored = Recommender.load(str(tmp_path / "v1"))
+    assert stored.vectors is not None
+    vectors, biases = model.sequence.scoring()
+    assert np.array_equal(stored.vectors, np.column_stack([vectors, biases]))
+    alone = people().users(np.flatnonzero(np.diff(people().offsets) == 1)[:1])
+    _, found = next(stored.candidates(alone, shop(), 100))
+    words = model.words(shop())
+    user = model.sequence.users(Sequences.of(alone, words).newest(4))[0]
+    items = found.items[0][~found.touched[0]]
+    expected = vectors[words[items] - 1] @ user + biases[words[items] - 1]
+    assert found.affinity[0][~found.touched[0]].tolist() == pytest.approx(expected.tolist(), abs=1e-4)
+
+
+def test_the_parts_of_the_work_are_told() -> None:
+    model, told = recommender(), []
+    model.watch = lambda part: (told.append(part), candidates.unwatched(part))[1]
+    model.recommend(people(5), shop(), 100, popular(5, 3), 3)
+    assert told == ["encoder", "repeat search", "novel search", "features", "ranker", "lists"]
 
 
 def test_without_sequence_model_and_ranker_lists_are_still_whole() -> None:

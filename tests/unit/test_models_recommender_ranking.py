@@ -13,6 +13,8 @@ from shelfcast.models import ranking
 from shelfcast.models.candidates import Candidates, Outlook
 from shelfcast.models.catalogue import Catalogue
 from shelfcast.models.histories import Histories
+from shelfcast.models.item_search import ItemSearch
+from shelfcast.models.ranker import Ranker
 
 HALF_LIVES = [2.0, 16.0]
 
@@ -32,13 +34,16 @@ def bought(*users: list[int], day: int = 10) -> Histories:
 
 
 def outlook(codes: list[int], scores: np.ndarray) -> Outlook:
-    return Outlook(np.array(codes, np.int32), np.log(scores), np.ones(len(scores), bool))
+    """Users who are given these scores [users, codes]."""
+    table = np.eye(len(codes), max(scores.shape[1], 1), dtype=np.float32)
+    return Outlook(ItemSearch(np.array(codes, np.int32), table), scores.astype(np.float32))
 
 
 def listed(items: list[list[int]], bought_before: list[list[bool]] | None = None) -> Candidates:
     codes = np.array(items, np.int32)
     flags = np.array(bought_before, bool) if bought_before is not None else codes >= 0
-    return Candidates(codes, np.zeros((*codes.shape, 1), np.float32), flags, flags)
+    features = np.zeros(((codes >= 0).sum(), 1), np.float32)
+    return Candidates(codes, features, flags, flags, np.zeros(codes.shape, np.float32))
 
 
 @st.composite
@@ -49,7 +54,7 @@ def cases(draw: st.DrawFn) -> tuple[Catalogue, Histories, Outlook, int, int]:
     known = [code for code in range(size) if on_sale[code] and draw(st.booleans())]
     rng = np.random.default_rng(draw(st.integers(0, 99)))
     scored = np.array([bool(user) and draw(st.booleans()) for user in users])
-    seen = Outlook(np.array(known, np.int32), np.log(rng.random((len(users), len(known))) + 0.1), scored)
+    seen = outlook(known, (rng.random((len(users), len(known))) + 0.1) * scored[:, None])
     return shop(on_sale), bought(*users), seen, draw(st.integers(1, 12)), draw(st.integers(1, 10))
 
 
@@ -81,25 +86,52 @@ def test_candidates_are_what_was_touched_and_what_is_expected_next_but_never_off
     assert {i for i, was in zip(found.items[0].tolist(), found.bought[0], strict=True) if was} == {0, 2}
 
 
-def test_shop_features_are_log_popularity_trend_and_likelihood_against_chance() -> None:
+def rows_of(found: Candidates, names: list[str]) -> dict[int, dict[str, float]]:
+    """The first user's candidates by code."""
+    own = found.features[: found.offsets[1]]
+    return {int(item): dict(zip(names, row, strict=True)) for item, row in zip(found.items[0], own, strict=True)}
+
+
+def test_shop_features_are_log_popularity_and_trend() -> None:
     found = candidate.gather(
         bought([0]), shop([True, True], [9.0, 3.0]), 20, HALF_LIVES, 5, outlook([1], np.array([[0.5]]))
     )
-    names = candidate.names(HALF_LIVES, [])
-    rows = {int(item): dict(zip(names, found.features[0, c], strict=True)) for c, item in enumerate(found.items[0])}
+    rows = rows_of(found, candidate.names(HALF_LIVES, []))
     assert rows[0]["popularity"] == pytest.approx(np.log(10))
     assert rows[0]["trend"] == pytest.approx(np.log((9 / 4 + 0.25) / 10))
     assert (rows[0]["scored"], rows[0]["likelihood"]) == (0, 0)
-    assert (rows[1]["scored"], rows[1]["likelihood"]) == (1, pytest.approx(np.log(0.5) + np.log(1)))
+    assert (rows[1]["scored"], rows[1]["likelihood"]) == (1, 0)
     assert (rows[1]["bought"], rows[1]["visits"]) == (0, pytest.approx(np.log(2)))
+
+
+def test_likelihood_is_the_score_against_those_of_the_best_new_products() -> None:
+    scores = np.array([[2.0, 1.0, 3.0, 0.5]])
+    found = candidate.gather(bought([0]), shop([True] * 4), 20, HALF_LIVES, 2, outlook([0, 1, 2, 3], scores))
+    rows = rows_of(found, candidate.names(HALF_LIVES, []))
+    level = np.log((np.exp(1.0) + np.exp(3.0)) / 2)  # of the two that were found; what the user touched is not new
+    assert {item: row["likelihood"] for item, row in rows.items()} == pytest.approx(
+        {0: 2 - level, 1: 1 - level, 2: 3 - level}, abs=1e-5
+    )
+    assert dict(zip(found.items[0].tolist(), found.affinity[0].tolist(), strict=True)) == {0: 2, 1: 1, 2: 3}
+    assert found.touched[0].tolist() == [True, False, False]
+
+
+def test_a_user_without_a_sequence_has_no_new_candidates_and_no_likelihood() -> None:
+    found = candidate.gather(
+        bought([0], [1]), shop([True] * 3), 20, HALF_LIVES, 5, outlook([0, 1], np.array([[0, 0], [1, 2]]))
+    )
+    assert found.items.tolist() == [[0, -1], [1, 0]]
+    assert found.affinity.tolist() == [[-np.inf, -np.inf], [2, 1]]
+    names = candidate.names(HALF_LIVES, [])
+    assert found.features[:, names.index("scored")].tolist() == [0, 1, 1]
+    assert found.features[:, names.index("likelihood")].tolist() == [0, 1, 0]
 
 
 def test_traits_of_products_reach_the_ranker_beside_how_overdue_they_are() -> None:
     usual = np.log1p(np.array([0.5, 4.0], np.float32))
     sold = replace(shop([True, True]), traits={"again": np.array([0.2, 0.7], np.float32), "usual_gap": usual})
     found = candidate.gather(bought([0], day=13), sold, 20, HALF_LIVES, 5, outlook([1], np.array([[0.5]])))
-    names = candidate.names(HALF_LIVES, sold.traits)
-    rows = {int(item): dict(zip(names, found.features[0, c], strict=True)) for c, item in enumerate(found.items[0])}
+    rows = rows_of(found, candidate.names(HALF_LIVES, sold.traits))
     assert (rows[0]["again"], rows[1]["again"]) == pytest.approx((0.2, 0.7))
     assert rows[0]["overdue"] == pytest.approx(1 / 0.5, abs=1e-5)  # a week ago, usually half a week
     assert rows[1]["overdue"] == pytest.approx(5)  # never bought: as long ago as can be
@@ -107,7 +139,7 @@ def test_traits_of_products_reach_the_ranker_beside_how_overdue_they_are() -> No
 
 def test_without_a_usual_time_nothing_is_overdue() -> None:
     found = candidate.gather(bought([0], day=13), shop([True]), 20, HALF_LIVES, 5, outlook([], np.zeros((1, 0))))
-    assert found.features[0, 0, candidate.names(HALF_LIVES, []).index("overdue")] == 0
+    assert found.features[0, candidate.names(HALF_LIVES, []).index("overdue")] == 0
 
 
 def test_a_catalogue_keeps_its_traits_on_its_way_to_the_workers() -> None:
@@ -158,6 +190,15 @@ def test_without_a_learned_ranker_the_decayed_frequency_decides() -> None:
     found = candidate.gather(bought([0, 0, 1]), shop([True] * 3), 20, HALF_LIVES, 5, outlook([2], np.array([[1.0]])))
     scores = ranking.frequency(found, candidate.names(HALF_LIVES, []))[0]
     assert [int(found.items[0, c]) for c in np.argsort(-scores)] == [0, 1, 2]
+
+
+def test_scores_of_unpadded_candidates_are_those_of_the_network() -> None:
+    rng = np.random.default_rng(0)
+    ranker = Ranker(rng.normal(size=7), rng.random(7) + 0.1)
+    features = rng.normal(size=(20_000, 7)).astype(np.float32)
+    assert np.allclose(ranker.scores(features), np.asarray(ranker(features)), atol=1e-5)
+    assert np.array_equal(ranker.scores(features[:9]), ranker.scores(features)[:9])
+    assert len(ranker.scores(features[:0])) == 0
 
 
 def test_a_catalogue_survives_its_file_and_moves_to_other_codes() -> None:

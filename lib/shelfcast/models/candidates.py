@@ -1,18 +1,30 @@
 """Products worth ranking for a user: what the user touched and what the sequence model expects next."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from shelfcast.models import habits as habit
 from shelfcast.models.catalogue import Catalogue
+from shelfcast.models.habits import Habits
 from shelfcast.models.histories import Histories
+from shelfcast.models.item_search import Best, ItemSearch, Masked
 
 _CLIP = 12.0
 USUAL_GAP = "usual_gap"  # the trait that says after how long a product's buyers come back, as log1p(weeks)
+
+Watch = Callable[[str], AbstractContextManager[Any]]
+"""Is entered with the name of a part of the work for as long as it takes."""
+
+
+def unwatched(_: str) -> AbstractContextManager[Any]:
+    return nullcontext()
 
 
 def names(half_lives: Sequence[float], traits: Iterable[str]) -> list[str]:
@@ -21,24 +33,35 @@ def names(half_lives: Sequence[float], traits: Iterable[str]) -> list[str]:
     Args:
         traits: of the catalogue's products.
     """
-    return [*habit.names(half_lives), "popularity", "trend", "overdue", *traits, "likelihood", "scored"]
+    return [*habit.names(half_lives), "popularity", "trend", *traits, "overdue", "likelihood", "scored"]
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """Candidates of some users, padded to the longest list.
+    """Candidates of some users.
 
     Attributes:
-        items: [users, C] int32 catalogue codes, all on sale, distinct within a user; -1 is padding.
-        features: [users, C, features] float32.
+        items: [users, C] int32 catalogue codes, all on sale, distinct within a user; -1 is padding behind them.
+        features: [candidates, features] float32, a user's after the other's in the order of ``items``.
         bought: [users, C] bool, whether the user bought the item before.
         touched: [users, C] bool, whether the user did anything with it before.
+        affinity: [users, C] float32 score of the sequence model, -inf where it has none.
     """
 
     items: NDArray[Any]
     features: NDArray[Any]
     bought: NDArray[Any]
     touched: NDArray[Any]
+    affinity: NDArray[Any]
+
+    @cached_property
+    def offsets(self) -> NDArray[Any]:
+        """[users + 1] where each user's rows of ``features`` begin."""
+        return np.asarray(np.concatenate([[0], np.cumsum((self.items >= 0).sum(1))]), np.int64)
+
+    def padded(self, values: NDArray[Any]) -> NDArray[Any]:
+        """[users, C] of values [candidates], -inf in the padding."""
+        return _padded(self.items >= 0, values, -np.inf)
 
     def hits(self, future: Histories) -> NDArray[Any]:
         """[users, C] bool: whether the user's events in ``future`` hold the candidate as wanted."""
@@ -50,102 +73,122 @@ class Candidates:
 
 @dataclass(frozen=True)
 class Outlook:
-    """What the sequence model says about some users.
+    """What the sequence model expects of some users.
 
     Attributes:
-        codes: [S] catalogue codes of the items it knows that are on sale.
-        log_chance: [users, S] log softmax over these items.
-        scored: [users] bool, whether the user has a sequence.
+        search: over the items it knows that are on sale.
+        users: [users, dim] their vectors; zeros for a user without a sequence.
     """
 
-    codes: NDArray[Any]
-    log_chance: NDArray[Any]
-    scored: NDArray[Any]
+    search: ItemSearch
+    users: NDArray[Any]
 
 
 def gather(
-    histories: Histories, catalogue: Catalogue, day: int, half_lives: Sequence[float], most: int, outlook: Outlook
-) -> Candidates:
-    """At most ``most`` touched products on sale, the strongest first, and ``most`` untouched ones the model expects."""
-    found = habit.habits(histories, day, half_lives)
-    offered = catalogue.on_sale[found.items]
-    kept = np.flatnonzero(offered)
-    kept = kept[_best(found.users[kept], found.strength[kept], most)]
-    places = np.full(len(catalogue), -1, np.int64)
-    places[outlook.codes] = np.arange(len(outlook.codes))
-
-    untouched = outlook.log_chance.copy()
-    place = places[found.items]
-    untouched[found.users[place >= 0], place[place >= 0]] = -np.inf
-    untouched[~outlook.scored] = -np.inf
-    new_users, new_places = _top(untouched, most)
-
-    users = np.concatenate([found.users[kept], new_users])
-    items = np.concatenate([found.items[kept], outlook.codes[new_places]])
-    own = np.repeat(habit.stranger(half_lives)[None], len(new_users), 0)
-    own[:, -len(habit.VISITOR) :] = found.visitors[new_users]
-    features = np.concatenate([found.features[kept], own])
-    bought = np.concatenate([found.bought[kept], np.zeros(len(new_users), bool)])
-    since = features[:, habit.names(half_lives).index("since")]
-    features = np.concatenate([features, _shop(users, items, since, catalogue, places, outlook)], 1)
-    touched = np.arange(len(users)) < len(kept)
-    return _padded(len(histories), users, items, features, bought, touched)
-
-
-def _shop(
-    users: NDArray[Any], items: NDArray[Any], since: NDArray[Any], catalogue: Catalogue, places: NDArray[Any],
-    outlook: Outlook,
-) -> NDArray[Any]:  # fmt: skip
-    """[pairs, 5 + traits]: log popularity, its trend, time since the user bought it ÷ what is usual for the product,
-    the products' traits, log chance against chance alone, whether there is one.
+    histories: Histories, catalogue: Catalogue, day: int, half_lives: Sequence[float], most: int, outlook: Outlook,
+    watch: Watch = unwatched,
+) -> Candidates:  # fmt: skip
+    """At most ``most`` touched products on sale, the strongest first kept, and the ``most`` untouched ones on sale that
+    the sequence model scores highest.
     """
-    popularity, recent = catalogue.popularity[items], catalogue.recent[items]
-    usual = catalogue.traits[USUAL_GAP][items] if USUAL_GAP in catalogue.traits else np.zeros(len(items))
-    place = places[items]
-    scored = (place >= 0) & outlook.scored[users]
-    likelihood = np.zeros(len(items))
-    likelihood[scored] = outlook.log_chance[users[scored], place[scored]] + np.log(max(len(outlook.codes), 1))
-    columns = [
-        np.log1p(popularity),
-        np.log((recent + 0.25) / (popularity + 1)),
-        habit.overdue(since, usual),
-        *(values[items] for values in catalogue.traits.values()),
-        np.clip(likelihood, -_CLIP, _CLIP),
-        scored,
-    ]
-    return np.stack([np.asarray(c, np.float32) for c in columns], 1)
+    with watch("repeat search"):
+        found = habit.habits(histories, day, half_lives)
+        kept = _strongest(found, catalogue.on_sale, most)
+    with watch("novel search"):
+        touched: Masked = (np.searchsorted(found.users, np.arange(len(histories) + 1)), found.items)
+        new = outlook.search.best(outlook.users, most, touched)
+    with watch("features"):
+        return _joined(found, kept, new, catalogue, half_lives, outlook)
 
 
-def _best(users: NDArray[Any], strength: NDArray[Any], most: int) -> NDArray[Any]:
-    """Places of each user's ``most`` strongest pairs; ``users`` ascend."""
-    order = np.lexsort((-strength, users))
-    starts = np.searchsorted(users[order], users[order], side="left")
-    return np.asarray(order[np.arange(len(order)) - starts < most])
+def _strongest(found: Habits, on_sale: NDArray[Any], most: int) -> NDArray[Any]:
+    """Places of each user's ``most`` strongest pairs on sale, users ascending."""
+    kept = np.flatnonzero(on_sale[found.items])
+    sizes = np.bincount(found.users[kept], minlength=1)
+    many = sizes[found.users[kept]] > most
+    if not many.any():
+        return kept
+    crowded = kept[many]
+    users = found.users[crowded]
+    order = np.lexsort((-found.strength[crowded], users))
+    rank = np.arange(len(order)) - np.searchsorted(users, users)  # sorted by user before and after
+    return np.sort(np.concatenate([kept[~many], crowded[order[rank < most]]]))
 
 
-def _top(scores: NDArray[Any], most: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Rows and columns of each row's ``most`` largest finite scores."""
-    users, width = scores.shape
-    if width == 0 or users == 0:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    count = min(most, width)
-    columns = np.argpartition(-scores, count - 1, axis=1)[:, :count]
-    rows = np.repeat(np.arange(users), count)
-    flat = columns.ravel()
-    finite = np.isfinite(scores[rows, flat])
-    return rows[finite], flat[finite]
+def _joined(
+    found: Habits, kept: NDArray[Any], new: Best, catalogue: Catalogue, half_lives: Sequence[float], outlook: Outlook
+) -> Candidates:
+    """Touched and new products of each user with their features."""
+    scored = outlook.users.any(1)
+    fresh = (new.codes >= 0) & scored[:, None]
+    own, more = np.bincount(found.users[kept], minlength=len(scored)), fresh.sum(1)
+    sizes = own + more
+    real = np.arange(int(sizes.max(initial=0))) < sizes[:, None]
+    touched = np.arange(real.shape[1]) < own[:, None]
+    users, place = np.nonzero(real)
+    known = place < own[users]
+    items, pairs = np.empty(len(users), np.int32), np.full(len(users), -1, np.int64)
+    items[known], items[~known] = found.items[kept], new.codes[fresh]
+    pairs[known] = kept
+    affinity = np.empty(len(users), np.float32)
+    affinity[~known] = new.scores[fresh]
+    affinity[known] = np.where(
+        scored[users[known]], outlook.search.scores(outlook.users, users[known], items[known]), -np.inf
+    )
+
+    features = np.empty((len(users), len(names(half_lives, catalogue.traits))), np.float32)
+    products = catalogue.columns
+    _fill(features, users, items, pairs, found.features, habit.stranger(half_lives), found.visitors, products)
+    usual = catalogue.traits[USUAL_GAP][items] if USUAL_GAP in catalogue.traits else np.zeros(len(items), np.float32)
+    features[:, -3] = habit.overdue(features[:, habit.names(half_lives).index("since")], usual)
+    features[:, -2] = _likelihood(affinity, _level(np.where(fresh, new.scores, -np.inf))[users])
+    features[:, -1] = np.isfinite(affinity)
+
+    bought = np.zeros(len(users), bool)
+    bought[known] = found.bought[kept]
+    filled = [_padded(real, *column) for column in ((items, -1), (bought, False), (affinity, -np.inf))]
+    return Candidates(filled[0], features, filled[1], touched, filled[2])
 
 
-def _padded(count: int, users: NDArray[Any], items: NDArray[Any], *columns: NDArray[Any]) -> Candidates:
-    order = np.argsort(users, kind="stable")
-    users = users[order]
-    place = np.arange(len(users)) - np.searchsorted(users, users, side="left")
-    width = int(place.max(initial=-1)) + 1
-    codes = np.full((count, width), -1, np.int32)
-    codes[users, place] = items[order]
-    others = []
-    for column in columns:
-        padded = np.zeros((count, width, *column.shape[1:]), column.dtype)
-        padded[users, place] = column[order]
-        others.append(padded)
-    return Candidates(codes, *others)
+@njit(cache=True)
+def _fill(
+    features: Any, users: Any, items: Any, pairs: Any, own: Any, stranger: Any, visitors: Any, products: Any
+) -> None:
+    """Features [candidates, all] of a user and product together, of the user alone and of the product alone.
+
+    Args:
+        pairs: [candidates] row of ``own`` [pairs, habits], -1 for what the user never touched: ``stranger`` [habits]
+            and the user's row of ``visitors`` [users, the last of the habits].
+        products: [catalogue, columns].
+    """
+    width, apart = own.shape[1], own.shape[1] - visitors.shape[1]
+    for row in range(len(users)):
+        filled, visitor, product = features[row], visitors[users[row]], products[items[row]]
+        habits = own[pairs[row]] if pairs[row] >= 0 else stranger
+        for place in range(apart):
+            filled[place] = habits[place]
+        for place in range(len(visitor)):
+            filled[apart + place] = visitor[place]
+        for place in range(len(product)):
+            filled[width + place] = product[place]
+
+
+def _level(scores: NDArray[Any]) -> NDArray[Any]:
+    """[users] log of the mean exp of the finite scores [users, k], -inf where there are none."""
+    highest = scores.max(1, initial=-np.inf)
+    base = np.where(np.isfinite(highest), highest, 0)
+    with np.errstate(divide="ignore"):
+        total = np.log(np.exp(scores - base[:, None]).sum(1))
+        return np.asarray(base + total - np.log(np.maximum(np.isfinite(scores).sum(1), 1)))
+
+
+def _likelihood(affinity: NDArray[Any], level: NDArray[Any]) -> NDArray[Any]:
+    """How much likelier an item is than the new ones that the search found, on average; 0 where nothing is known."""
+    known = np.isfinite(affinity) & np.isfinite(level)
+    return np.where(known, np.clip(np.where(known, affinity, 0) - np.where(known, level, 0), -_CLIP, _CLIP), 0)
+
+
+def _padded(real: NDArray[Any], values: NDArray[Any], empty: Any) -> NDArray[Any]:
+    matrix = np.full(real.shape, empty, values.dtype)
+    matrix[real] = values
+    return matrix

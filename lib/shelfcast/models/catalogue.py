@@ -3,6 +3,7 @@
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+
+from shelfcast.errors import ContractError
 
 _OWN = ("product_id", "events", "on_sale", "popularity", "recent")
 
@@ -39,10 +42,20 @@ class Catalogue:
 
     @classmethod
     def from_table(cls, table: pa.Table) -> "Catalogue":
+        """
+        Raises:
+            ContractError: naming a product that has two rows.
+        """
         table = table.sort_by("product_id")
         products = table["product_id"].cast(pa.string()).combine_chunks()
         if isinstance(products, pa.ChunkedArray):  # what an empty table gives
             products = pa.array([], pa.string())
+        again = pc.equal(products[1:], products[:-1])
+        if pc.any(again).as_py():
+            raise ContractError(
+                f"catalogue: product {products[pc.index(again, True).as_py()]} has two rows, expected one a product; "
+                "lists would hold it twice, so nothing is made of it: please report this"
+            )
         return cls(
             products,
             table["events"].to_numpy().astype(np.float64),
@@ -69,6 +82,13 @@ class Catalogue:
         """The same with exactly these traits, in this order; one that is not known is 0 for all."""
         none = np.zeros(len(self), np.float32)
         return replace(self, traits={name: self.traits.get(name, none) for name in names})
+
+    @cached_property
+    def columns(self) -> NDArray[Any]:
+        """[products, 2 + traits] float32: log popularity, its trend, traits; a row lies together."""
+        trend = np.log((self.recent + 0.25) / (self.popularity + 1))
+        columns = [np.log1p(self.popularity), trend, *self.traits.values()]
+        return np.stack([np.asarray(column, np.float32) for column in columns], 1)
 
     def to_bytes(self) -> bytes:
         """The catalogue as a Parquet file."""

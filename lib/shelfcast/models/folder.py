@@ -4,6 +4,7 @@
 TensorBoard logs until the model is finished.
 """
 
+import fcntl
 import hashlib
 import io
 import json
@@ -128,22 +129,67 @@ def load(uri: str, names: Iterable[str] | None = None) -> dict[str, bytes]:
     Raises:
         ModelError: naming the file that is missing or damaged.
     """
-    listed = get(uri, CHECKSUMS)
-    if listed is None:
-        raise ModelError(f"model {uri}: file {CHECKSUMS} is missing, so the model is absent or unfinished; {_MEND}")
-    try:
-        sums = dict(json.loads(listed))
-    except ValueError as error:
-        raise ModelError(f"model {uri}: file {CHECKSUMS} is damaged ({error}); {_MEND}") from error
+    sums = _checksums(uri)
     found: dict[str, bytes] = {}
     for name in sums if names is None else names:
         data = get(uri, name)
         if data is None or name not in sums:
-            raise ModelError(f"model {uri}: file {name} is missing; {_MEND}")
+            raise _missing(uri, name)
         if hashlib.sha256(data).hexdigest() != sums[name]:
-            raise ModelError(f"model {uri}: file {name} is damaged, its checksum differs from {CHECKSUMS}; {_MEND}")
+            raise _damaged(uri, name)
         found[name] = data
     return found
+
+
+def mapped(uri: str, name: str, copies: Path) -> NDArray[Any]:
+    """An array of a finished model, a .npy file, mapped into memory: the processes of a host share its pages.
+
+    Args:
+        copies: a folder of this host, for a copy where the model lies elsewhere: the first process makes it, whole or
+            not at all, for those that name the same folder.
+
+    Raises:
+        ModelError: naming the file if it is missing or damaged.
+    """
+    checksum = _checksums(uri).get(name)
+    system, source = filesystem(f"{uri}/{name}")
+    if checksum is None or system.get_file_info(source).type != fs.FileType.File:
+        raise _missing(uri, name)
+    path = Path(source)
+    if not is_local(uri):
+        path = copies / f"{checksum}-{name}"
+        with (copies / f"{path.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not path.exists():
+                temporary = path.with_suffix(".tmp")
+                with system.open_input_stream(source) as stream, temporary.open("wb") as copy:
+                    shutil.copyfileobj(stream, copy, 1 << 24)
+                temporary.replace(path)
+    with path.open("rb") as file:
+        intact = hashlib.file_digest(file, "sha256").hexdigest() == checksum
+    if not intact:
+        if not is_local(uri):
+            path.unlink()  # a later process copies it again
+        raise _damaged(uri, name)
+    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+
+
+def _checksums(uri: str) -> dict[str, str]:
+    listed = get(uri, CHECKSUMS)
+    if listed is None:
+        raise ModelError(f"model {uri}: file {CHECKSUMS} is missing, so the model is absent or unfinished; {_MEND}")
+    try:
+        return dict(json.loads(listed))
+    except ValueError as error:
+        raise ModelError(f"model {uri}: file {CHECKSUMS} is damaged ({error}); {_MEND}") from error
+
+
+def _missing(uri: str, name: str) -> ModelError:
+    return ModelError(f"model {uri}: file {name} is missing; {_MEND}")
+
+
+def _damaged(uri: str, name: str) -> ModelError:
+    return ModelError(f"model {uri}: file {name} is damaged, its checksum differs from {CHECKSUMS}; {_MEND}")
 
 
 def encode_json(value: Any) -> bytes:
@@ -161,6 +207,13 @@ def encode_arrays(arrays: Mapping[str, NDArray[Any]]) -> bytes:
             raise TypeError(f"array {name} holds Python objects; convert it to numbers or to fixed-width text")
     buffer = io.BytesIO()
     np.savez(buffer, **{name.replace("/", "|"): array for name, array in arrays.items()})
+    return buffer.getvalue()
+
+
+def encode_array(array: NDArray[Any]) -> bytes:
+    """One array as a .npy file, which :func:`mapped` can map."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
     return buffer.getvalue()
 
 

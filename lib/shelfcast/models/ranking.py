@@ -69,10 +69,10 @@ def frequency(candidates: Candidates, names: Sequence[str]) -> NDArray[Any]:
 
     For logs too short to learn from what users did next.
     """
-    column = {name: candidates.features[..., place] for place, name in enumerate(names)}
+    column = {name: candidates.features[:, place] for place, name in enumerate(names)}
     longest = max((n for n in names if n.startswith("decayed_")), key=lambda n: float(n.partition("_")[2]))
     own = np.expm1(column[longest]) + np.expm1(column["interest"])
-    return np.asarray(own + _WEIGHTLESS * column["likelihood"] + _WEIGHTLESS**2 * column["popularity"])
+    return candidates.padded(own + _WEIGHTLESS * column["likelihood"] + _WEIGHTLESS**2 * column["popularity"])
 
 
 def ndcg(ranked: NDArray[Any], future: Histories, k: int) -> NDArray[Any]:

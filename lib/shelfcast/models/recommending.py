@@ -1,7 +1,9 @@
 """The whole recommender: sequence model, candidates and ranker, as one thing that is stored and asked for lists."""
 
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,17 +12,18 @@ from numpy.typing import NDArray
 
 from shelfcast.models import candidates as candidate
 from shelfcast.models import folder, ranking
-from shelfcast.models.candidates import Candidates, Outlook
+from shelfcast.models.candidates import Candidates, Outlook, Watch
 from shelfcast.models.catalogue import Catalogue, codes_in
 from shelfcast.models.histories import Histories
+from shelfcast.models.item_search import ItemSearch
 from shelfcast.models.ranker import Ranker
 from shelfcast.models.sequence_ensemble import SequenceEnsemble
 from shelfcast.models.sequences import Sequences
 
 KIND = "recommender"
-CONFIG, WEIGHTS, ITEMS = "config.json", "weights.npz", "items.json"
-_SCORES_AT_ONCE = 1 << 23  # elements of a block's score matrix: 32 MB
-_USERS_AT_ONCE = 256  # their states in the sequence model are users × max_length × dim: 26 MB each by default
+CONFIG, WEIGHTS, ITEMS, VECTORS = "config.json", "weights.npz", "items.json", "vectors.npy"
+_USERS_AT_ONCE = 512
+_USERS_ENCODED = 256  # at once: their states in the sequence model are users × max_length × dim, 26 MB each by default
 
 
 @dataclass
@@ -33,12 +36,18 @@ class Recommender:
         vocabulary: item ids that the sequence model knows; the number of an item is its place + 1.
         sequence: the sequence models; None where the log was too small for one.
         ranker: orders candidates; None where the log was too short to learn what users do next.
+        vectors: [vocabulary, dim or dim + 1] float32, what users' vectors are multiplied with, as :meth:`load` maps it
+            into memory; None while the sequence model may still change.
+        watch: is told which part of the work is being done: encoder, repeat search, novel search, features, ranker,
+            lists.
     """
 
     config: Mapping[str, Any]
     vocabulary: pa.Array
     sequence: SequenceEnsemble | None
     ranker: Ranker | None
+    vectors: NDArray[Any] | None = None
+    watch: Watch = candidate.unwatched
 
     def words(self, catalogue: Catalogue) -> NDArray[Any]:
         """[catalogue] the sequence model's number of each product, 0 for those it does not know."""
@@ -54,10 +63,12 @@ class Recommender:
             day: as_of, days since 1970-01-01.
             popular: [users, P] as in :func:`shelfcast.models.ranking.rank`.
         """
-        lists = [
-            ranking.rank(found, self.scores(found), popular[rows], k)
-            for rows, found in self.candidates(histories, catalogue, day)
-        ]
+        lists = []
+        for rows, found in self.candidates(histories, catalogue, day):
+            with self.watch("ranker"):
+                scores = self.scores(found)
+            with self.watch("lists"):
+                lists.append(ranking.rank(found, scores, popular[rows], k))
         if not lists:
             empty = np.zeros((0, k))
             return ranking.Ranked(empty.astype(np.int32), empty, empty.astype(np.int8))
@@ -70,37 +81,46 @@ class Recommender:
         catalogue = catalogue.with_traits(self.config["traits"])
         words = self.words(catalogue)
         codes = np.flatnonzero(catalogue.on_sale & (words > 0)).astype(np.int32)
-        table, bias = self._items(words[codes] - 1)
-        block = int(np.clip(_SCORES_AT_ONCE // max(len(codes), 1), 1, _USERS_AT_ONCE))
-        for start in range(0, len(histories), block):
-            rows = slice(start, min(start + block, len(histories)))
+        table = self._table()
+        search = ItemSearch(codes, table, words[codes] - 1)
+        with self.watch("encoder"):
+            users = self._users(histories, words, table.shape[1])
+        for start in range(0, len(histories), _USERS_AT_ONCE):
+            rows = slice(start, min(start + _USERS_AT_ONCE, len(histories)))
             part = histories.users(np.arange(rows.start, rows.stop))
-            users = self._users(part, words)
-            outlook = Outlook(codes, _log_softmax(users @ table + bias), users.any(1))
-            yield (
-                rows,
-                candidate.gather(
-                    part, catalogue, day, self.config["half_lives"], int(self.config["candidates"]), outlook
-                ),
-            )
+            half_lives, most = self.config["half_lives"], int(self.config["candidates"])
+            outlook = Outlook(search, users[rows])
+            yield rows, candidate.gather(part, catalogue, day, half_lives, most, outlook, self.watch)
 
     def scores(self, found: Candidates) -> NDArray[Any]:
-        """[users, C] of candidates."""
+        """[users, C] of candidates, -inf in the padding."""
         if self.ranker is None:
             return ranking.frequency(found, candidate.names(self.config["half_lives"], self.config["traits"]))
-        return self.ranker.scores(found.features)
+        return found.padded(self.ranker.scores(found.features))
 
-    def _users(self, histories: Histories, words: NDArray[Any]) -> NDArray[Any]:
+    def _users(self, histories: Histories, words: NDArray[Any], width: int) -> NDArray[Any]:
+        """[users, width] vectors, zeros for users without a sequence; a column of ones is for the items' biases."""
+        found = np.zeros((len(histories), width), np.float32)
         if self.sequence is None:
-            return np.zeros((len(histories), 1), np.float32)
-        return self.sequence.users(Sequences.of(histories, words).newest(int(self.config["max_length"])))
+            return found
+        inputs = Sequences.of(histories, words).newest(int(self.config["max_length"]))
+        sizes = (inputs.numbers > 0).sum(1)
+        order = np.argsort(sizes, kind="stable")[np.count_nonzero(sizes == 0) :]
+        for start in range(0, len(order), _USERS_ENCODED):  # users of like length together: less padding
+            chosen = order[start : start + _USERS_ENCODED]
+            vectors = self.sequence.users(inputs.rows(chosen, int(sizes[chosen[-1]])))
+            found[chosen, : vectors.shape[1]] = vectors
+            found[chosen, vectors.shape[1] :] = 1
+        return found
 
-    def _items(self, numbers: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """[dim, S] and [S] of the items at these places of the vocabulary."""
+    def _table(self) -> NDArray[Any]:
+        """[vocabulary, dim or dim + 1] items' vectors; a last column holds biases where the model has some."""
+        if self.vectors is not None:
+            return self.vectors
         if self.sequence is None:
-            return np.zeros((1, len(numbers)), np.float32), np.zeros(len(numbers), np.float32)
+            return np.zeros((len(self.vocabulary), 1), np.float32)
         table, bias = self.sequence.scoring()
-        return np.ascontiguousarray(table[numbers].T), bias[numbers]
+        return np.column_stack([table, bias]) if bias.any() else table
 
     def files(self) -> dict[str, bytes]:
         """The model folder's files."""
@@ -110,14 +130,18 @@ class Recommender:
         if self.ranker is not None:
             arrays |= {f"ranker/{name}": value for name, value in self.ranker.arrays().items()}
         return {
+            VECTORS: folder.encode_array(np.ascontiguousarray(self._table(), np.float32)),
             CONFIG: folder.encode_json(dict(self.config)),
             WEIGHTS: folder.encode_arrays(arrays),
             ITEMS: folder.encode_json(self.vocabulary.to_pylist()),
         }
 
     @classmethod
-    def load(cls, uri: str) -> "Recommender":
-        """The finished model at ``uri``.
+    def load(cls, uri: str, copies: Path | None = None) -> "Recommender":
+        """The finished model at ``uri``; the items' vectors stay in a file that the processes of a host share.
+
+        Args:
+            copies: where :func:`shelfcast.models.folder.mapped` may copy that file to; None: the temporary folder.
 
         Raises:
             ModelError: naming the file that is missing or damaged.
@@ -129,7 +153,8 @@ class Recommender:
         members, orders = folder.below(arrays, "sequence"), folder.below(arrays, "ranker")
         sequence = SequenceEnsemble.from_arrays(config, len(vocabulary), members) if members else None
         ranker = Ranker.from_arrays(orders) if orders else None
-        return cls(config, vocabulary, sequence, ranker)
+        vectors = folder.mapped(uri, VECTORS, copies or Path(tempfile.gettempdir()))
+        return cls(config, vocabulary, sequence, ranker, vectors)
 
 
 def vocabulary(catalogue: Catalogue, least: int) -> pa.Array:
@@ -138,10 +163,3 @@ def vocabulary(catalogue: Catalogue, least: int) -> pa.Array:
     if known.sum() < 2:
         known = catalogue.events >= min(least, 2)
     return catalogue.products.filter(pa.array(known))
-
-
-def _log_softmax(logits: NDArray[Any]) -> NDArray[Any]:
-    if logits.shape[1] == 0:
-        return logits
-    logits = logits - logits.max(1, keepdims=True)
-    return np.asarray(logits - np.log(np.exp(logits).sum(1, keepdims=True)))

@@ -79,9 +79,9 @@ class Inputs:
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def rows(self, chosen: slice | NDArray[Any]) -> "Inputs":
-        """Those of some users."""
-        return Inputs(self.numbers[chosen], self.contexts[chosen])
+    def rows(self, chosen: slice | NDArray[Any], width: int | None = None) -> "Inputs":
+        """Those of some users, cut to ``width`` columns."""
+        return Inputs(self.numbers[chosen, :width], self.contexts[chosen, :width])
 
 
 @dataclass(frozen=True)

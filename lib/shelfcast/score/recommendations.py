@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark import Broadcast, StorageLevel
+from pyspark import Broadcast, SparkFiles, StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -169,7 +170,7 @@ def loaded(uri: str) -> Any:
         from shelfcast.models.recommending import Recommender
 
         _LOADED.clear()
-        _LOADED[uri] = Recommender.load(uri)
+        _LOADED[uri] = Recommender.load(uri, Path(SparkFiles.getRootDirectory()))
     return _LOADED[uri]
 
 

@@ -27,7 +27,7 @@ def fit(blocks: Sequence[Block], seed: int, collective: Collective) -> Ranker | 
     Users without a hit teach nothing about order and are left out.
     """
     rows = [(block, row) for block, (_, hits) in enumerate(blocks) for row in np.flatnonzero(hits.any(1))]
-    width = int(max(collective.gather(blocks[0][0].features.shape[2] if blocks else 0)))
+    width = int(max(collective.gather(blocks[0][0].features.shape[1] if blocks else 0)))
     mean, scale, users = _moments([blocks[b][0] for b in range(len(blocks))], width, len(rows), collective)
     if not users:
         return None
@@ -67,13 +67,14 @@ def _step(ranker: Ranker, optimizer: Any, collective: Collective) -> Any:
 
 def _batch(blocks: Sequence[Block], chosen: Sequence[tuple[int, int]], width: int) -> tuple[NDArray[Any], ...]:
     """Features [users, C, width], real and hits [users, C] of some users, cut to the longest of their lists."""
-    most = max((int((blocks[b][0].items[r] >= 0).sum()) for b, r in chosen), default=1)
+    most = max((int(np.diff(blocks[b][0].offsets[r : r + 2])[0]) for b, r in chosen), default=1)
     features = np.zeros((len(chosen), most, width), np.float32)
     real, hits = np.zeros((len(chosen), most), bool), np.zeros((len(chosen), most), bool)
     for place, (block, row) in enumerate(chosen):
         found, then = blocks[block]
-        count = int((found.items[row] >= 0).sum())
-        features[place, :count] = found.features[row, :count]
+        own = slice(*found.offsets[row : row + 2])
+        count = own.stop - own.start
+        features[place, :count] = found.features[own]
         hits[place, :count] = then[row, :count]
         real[place, :count] = True
     return features, real, hits
@@ -86,7 +87,7 @@ def _moments(
     sums = np.zeros((2, width))
     count = 0
     for block in found:
-        rows = block.features[block.items >= 0].astype(np.float64)
+        rows = block.features.astype(np.float64)
         count += len(rows)
         sums += [rows.sum(0), (rows**2).sum(0)]
     whole = collective.sum(np.concatenate([sums.ravel(), [count, users]]))

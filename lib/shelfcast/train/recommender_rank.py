@@ -147,8 +147,7 @@ class Job:
             total = np.zeros(2)
             asked = replace(model, sequence=SequenceEnsemble([member]))
             for rows, found in asked.candidates(before, shop, until):
-                new = np.where(found.features[..., -1] > 0, found.features[..., -2], -np.inf)
-                new = np.where(found.touched, -np.inf, new)
+                new = np.where(found.touched, -np.inf, found.affinity)
                 order = np.argsort(-new, axis=1, kind="stable")[:, :_K]
                 lists = np.where(
                     np.isfinite(np.take_along_axis(new, order, 1)), np.take_along_axis(found.items, order, 1), -1
