@@ -16,6 +16,8 @@ from shelfcast.errors import ShelfcastError
 from shelfcast.stages import EVALUATE, FEATURES, INGEST, REPORT, TRAINS, Stage
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from shelfcast.pipeline import Done, Pipeline
 
 app = typer.Typer(
@@ -97,21 +99,42 @@ def tables(
 
 
 @app.command()
-def show(
-    table: Annotated[str, typer.Argument(help="Table, e.g. gold/forecasts or forecasts.")],
+def show(  # noqa: PLR0913, PLR0917 - a command's options
+    table: Annotated[str, typer.Argument(help="Table, e.g. gold/forecasts or forecasts; or neighbours, of a SKU.")],
+    product: Annotated[
+        str | None, typer.Argument(metavar="[SKU]", help="The product whose neighbours are wanted.", show_default=False)
+    ] = None,
     where: Annotated[
         list[str] | None, typer.Option("--where", metavar="COLUMN=VALUE", help="Only rows with this value.")
     ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="How many rows.")] = 20,
     conf: Conf = None, set_: Set = None, lake: LakeUri = None, as_of: AsOf = None, as_json: Json = False,
 ) -> None:  # fmt: skip
-    """Show rows of a table as its readers see it."""
+    """Show rows of a table as its readers see it, or the products nearest to one in the recommender's vectors."""
     from shelfcast.lake import rows as lake_rows
     from shelfcast.terminal import rows
 
     run = opened(conf, set_, lake, as_of, as_json)
+    if table == "neighbours":
+        _neighbours(run, product, limit, as_of)
+        return
+    if product is not None:
+        raise typer.BadParameter(f"{product}: only neighbours take a SKU; rows are chosen with --where COLUMN=VALUE")
     found = lake_rows.show(run.lake, table, where or [], limit, as_of)
     run.print({"table": found.table, "version": found.version, "rows": found.rows}, rows(found.title, found.rows))
+
+
+def _neighbours(run: Run, product: str | None, limit: int, as_of: date | None) -> None:
+    if product is None:
+        raise typer.BadParameter("write the SKU whose neighbours are wanted: shelfcast show neighbours SKU")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # else TensorFlow tells how it was built
+    from shelfcast.neighbours import neighbours
+    from shelfcast.terminal import rows
+
+    found = neighbours(run.lake, product, limit, as_of)
+    kind = ", ".join(str(found[name]) for name in ("category", "product_type", "brand") if found.get(name))
+    title = f"Neighbours of {product}{f' ({kind})' if kind else ''}, as of {found['as_of']}"
+    run.print(found, rows(title, found["neighbours"]))
 
 
 @app.command()

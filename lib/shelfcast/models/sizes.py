@@ -11,8 +11,8 @@ from typing import Any
 
 from shelfcast.settings import Recommender
 
-_SMALL = 1_000_000  # events
-_MEMBER_EVENTS = 1_200_000  # of all members together
+_SMALL = 500_000  # events
+_MEMBER_EVENTS = 1_000_000  # of all members together
 _MOST_MEMBERS = 4
 _SPARSE_ITEM = 16  # events of an item
 _SHORTEST, _LONGEST = 50, 200  # items of a history
