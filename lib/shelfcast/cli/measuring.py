@@ -116,6 +116,19 @@ def bench_sequence(
     _tried(run, lambda terminal: sequence(run.loaded.settings, data, protocol.value, seeds, terminal, final=final))
 
 
+@bench_app.command("ratings")
+def bench_ratings(
+    data: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="A line is user, item, rating.")],
+    final: Annotated[bool, typer.Option("--final", help="Measure on the test.")] = False,
+    conf: Conf = None, set_: Set = None, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Predict explicit ratings that were held out, by biases and factors: the root mean squared error."""
+    from shelfcast.ratings_bench import ratings
+
+    run = opened(conf, set_, None, None, as_json)
+    _tried(run, lambda _: ratings(data, run.loaded.settings.seed, final=final))
+
+
 @tune_app.command("forecaster")
 def tune_forecaster(
     origin: Origin = None, origins: Origins = None,
