@@ -39,9 +39,7 @@ def ratings(path: Path, seed: int, *, final: bool) -> Measured:
         "bench": "ratings", "data": path.name, "split": split, "ratings": len(found), "users": users, "items": items,
         "rmse": errors["biased factors"], "rivals": {name: errors[name] for name in ("mean", "biases")},
     }  # fmt: skip
-    table = Table(
-        title=f"{path.name}, {split}: {len(asked):,} of {len(found):,} ratings held out", title_justify="left"
-    )
+    table = Table(title=f"{path.name}, {split}: {len(asked):,} of {len(found):,} ratings", title_justify="left")
     table.add_column("Model")
     table.add_column("RMSE", justify="right")
     for name, error in errors.items():

@@ -77,7 +77,8 @@ class BiasedFactors:
     def predict(self, users: NDArray[Any], items: NDArray[Any]) -> NDArray[Any]:
         """[pairs] ratings."""
         factors = np.einsum("pf,pf->p", self.user_factors[users], self.item_factors[items])
-        return np.clip(self.mean + self.user_bias[users] + self.item_bias[items] + factors, self.lowest, self.highest)
+        found = self.mean + self.user_bias[users] + self.item_bias[items] + factors
+        return np.asarray(np.clip(found, self.lowest, self.highest))
 
     def rmse(self, held_out: Ratings) -> float:
         """Root mean squared error of ratings it was not fitted on."""
