@@ -18,7 +18,8 @@ from shelfcast.models.sequences import Sequences
 CONFIG = {
     "encoder": "lstm", "members": 1, "dim": 4, "units": 3,
     "dropout": 0.0, "temperature": 0.1, "item_bias": True, "half_lives": [2.0, 16.0],
-    "traits": [], "candidates": 5, "max_length": 4, "history": 50, "wanted": ["purchase"], "event_types": ["purchase"],
+    "traits": [], "groups": [], "candidates": 5, "max_length": 4, "history": 50,
+    "wanted": ["purchase"], "event_types": ["purchase"],
 }  # fmt: skip
 
 

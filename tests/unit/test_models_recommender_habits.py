@@ -37,7 +37,7 @@ def test_a_product_bought_on_three_days() -> None:
         "since": np.log(2), "gap": np.log(1 + 1.5), "newest_gap": np.log(2), "spread": 0.5 / 1.5, "single": 0,
         "due": 1 / 1.5, "due_newest": 1, "age": np.log(5), "share": np.log(slow / (slow + other) + 1e-4),
         "interest": 0, "bought": 1, "visits": np.log(4), "idle": np.log(2), "lately": np.log(4),
-        "products": np.log(3), "decayed": np.log1p(slow + other),
+        "products": np.log(3), "tried": np.log(2), "decayed": np.log1p(slow + other),
     }  # fmt: skip
     assert first == pytest.approx(expected, abs=1e-5)
     assert found.strength.tolist() == pytest.approx([slow, other])
@@ -59,7 +59,7 @@ def test_what_was_only_looked_at_is_interest_not_habit() -> None:
 def test_users_do_not_mix_and_one_without_events_has_no_rows() -> None:
     found = habit.habits(seen((0, 1, 90, True), (2, 1, 95, True), users=3), DAY, HALF_LIVES)
     assert found.users.tolist() == [0, 2]
-    assert found.visitors[1].tolist() == pytest.approx([0, np.log(105), 0, 0, 0], abs=1e-5)
+    assert found.visitors[1].tolist() == pytest.approx([0, np.log(105), 0, 0, 0, 0], abs=1e-5)
 
 
 def test_a_stranger_is_described_like_something_only_looked_at_infinitely_long_ago() -> None:

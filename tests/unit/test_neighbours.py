@@ -20,7 +20,7 @@ from shelfcast.neighbours import neighbours
 AS_OF = date(2024, 3, 31)
 CONFIG = {
     "encoder": "lstm", "members": 1, "dim": 2, "units": 2, "max_length": 4, "dropout": 0.0, "temperature": 0.1,
-    "item_bias": True, "event_types": ["purchase"], "half_lives": [4.0], "traits": [],
+    "item_bias": True, "event_types": ["purchase"], "half_lives": [4.0], "traits": [], "groups": [],
 }  # fmt: skip
 
 

@@ -85,7 +85,10 @@ def _with_traits(step: Step, shop: DataFrame, seen: DataFrame, as_of: date, want
     types = None
     if step.has("silver/products"):
         listed = _valid(step.read("silver/products"), as_of)
-        types = listed.groupBy("product_id").agg(F.max("product_type").alias("product_type"))
+        kinds = [F.max(name).alias(name) for name in dict.fromkeys(["product_type", *options.groups])]
+        listed = listed.groupBy("product_id").agg(*kinds)
+        types = listed.select("product_id", "product_type")
+        shop = shop.join(listed.select("product_id", *options.groups), "product_id", "left")
     sides = [product_traits.returns(seen, types, as_of, wanted, options.label_weeks)]
     if options.planned and step.has("gold/covariates"):
         covariates, grain = step.read("gold/covariates"), step.settings.demand.grains[0]

@@ -23,10 +23,10 @@ def returns(seen: DataFrame, types: DataFrame | None, as_of: date, wanted: Seque
     """How buyers come back: product_id and the columns below, for products with wanted events.
 
     ``sold`` is log1p of the wanted events, ``month`` the log of the part of them in the last 4 weeks, ``buyers`` log1p
-    of the users, ``per_buyer`` the log of events a buyer, ``usual_gap`` log1p of the mean weeks between a buyer's days
-    (104 where nobody came back). ``again`` is the share of those with a wanted event in the 2 × ``weeks`` before the
-    last ``weeks`` that have one in the last ``weeks`` too, drawn to that of the product's type, ``again_of_type``,
-    which is drawn to that of all products.
+    of the users, ``newcomers`` of those who first bought it in the last 8 weeks, ``per_buyer`` the log of events a
+    buyer, ``usual_gap`` log1p of the mean weeks between a buyer's days (104 where nobody came back). ``again`` is the
+    share of those with a wanted event in the 2 × ``weeks`` before the last ``weeks`` that have one in the last
+    ``weeks`` too, drawn to that of the product's type, ``again_of_type``, which is drawn to that of all products.
 
     Args:
         seen: ``catalogue.events``.
@@ -47,6 +47,7 @@ def returns(seen: DataFrame, types: DataFrame | None, as_of: date, wanted: Seque
             F.count("*").alias("events"),
             F.sum((day > F.lit(as_of - _MONTH)).cast("long")).alias("month"),
             F.when(days > 1, length / (days - 1)).alias("gap"),
+            (F.min(day) > F.lit(as_of - 2 * _MONTH)).cast("double").alias("newcomers"),
             F.max(early).cast("double").alias("early"),
             (F.max(early) & F.max(late)).cast("double").alias("both"),
         )
@@ -54,7 +55,7 @@ def returns(seen: DataFrame, types: DataFrame | None, as_of: date, wanted: Seque
     products = pairs.groupBy("product_id").agg(
         F.count("*").alias("buyers"),
         F.avg("gap").alias("gap"),
-        *[F.sum(name).cast("double").alias(name) for name in ("events", "month", "early", "both")],
+        *[F.sum(name).cast("double").alias(name) for name in ("events", "month", "newcomers", "early", "both")],
     )
     kind = F.lit("") if types is None else F.coalesce("product_type", F.lit(""))
     typed = (products if types is None else products.join(types, "product_id", "left")).withColumn("type", kind)
@@ -68,6 +69,7 @@ def returns(seen: DataFrame, types: DataFrame | None, as_of: date, wanted: Seque
         F.log1p("events").alias("sold"),
         F.log((F.col("month") + 0.25) / (F.col("events") + 1)).alias("month"),
         F.log1p(F.col("buyers").cast("double")).alias("buyers"),
+        F.log1p("newcomers").alias("newcomers"),
         F.log(F.col("events") / F.col("buyers")).alias("per_buyer"),
         F.log1p(F.coalesce("gap", F.lit(_NEVER))).alias("usual_gap"),
         ((both + _PRIOR * F.col("again_of_type")) / (had + _PRIOR)).alias("again"),

@@ -1,4 +1,6 @@
-"""Products worth ranking for a user: what the user touched and what the sequence model expects next."""
+"""Products worth ranking for a user: what the user touched, what the sequence model expects next, and what goes with
+what the user touched.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -12,11 +14,16 @@ from numpy.typing import NDArray
 
 from shelfcast.models import habits as habit
 from shelfcast.models.catalogue import Catalogue
+from shelfcast.models.circle import Circle
 from shelfcast.models.habits import Habits
 from shelfcast.models.histories import Histories
+from shelfcast.models.item_neighbours import ItemNeighbours
 from shelfcast.models.item_search import Best, ItemSearch, Masked
+from shelfcast.models.likings import likings
 
 _CLIP = 12.0
+_LEAST_NEAR = 1e-3
+_OWN = ("near", "near_share", "overdue", "likelihood", "scored")
 USUAL_GAP = "usual_gap"  # the trait that says after how long a product's buyers come back, as log1p(weeks)
 
 Watch = Callable[[str], AbstractContextManager[Any]]
@@ -27,13 +34,14 @@ def unwatched(_: str) -> AbstractContextManager[Any]:
     return nullcontext()
 
 
-def names(half_lives: Sequence[float], traits: Iterable[str]) -> list[str]:
+def names(half_lives: Sequence[float], traits: Iterable[str], groups: Iterable[str] = ()) -> list[str]:
     """The ranker's features, in order.
 
     Args:
-        traits: of the catalogue's products.
+        traits, groups: of the catalogue's products.
     """
-    return [*habit.names(half_lives), "popularity", "trend", *traits, "overdue", "likelihood", "scored"]
+    liked = [f"liked_{group}" for group in groups]
+    return [*habit.names(half_lives), "popularity", "trend", *traits, *liked, *_OWN]
 
 
 @dataclass(frozen=True)
@@ -78,18 +86,22 @@ class Outlook:
     Attributes:
         search: over the items it knows that are on sale.
         users: [users, dim] their vectors; zeros for a user without a sequence.
+        neighbours: of the items it knows; None where none were learnt.
+        words: [catalogue] the number of each product in the vocabulary, 0 for unknown ones; None without neighbours.
     """
 
     search: ItemSearch
     users: NDArray[Any]
+    neighbours: ItemNeighbours | None = None
+    words: NDArray[Any] | None = None
 
 
 def gather(
     histories: Histories, catalogue: Catalogue, day: int, half_lives: Sequence[float], most: int, outlook: Outlook,
     watch: Watch = unwatched,
 ) -> Candidates:  # fmt: skip
-    """At most ``most`` touched products on sale, the strongest first kept, and the ``most`` untouched ones on sale that
-    the sequence model scores highest.
+    """At most ``most`` touched products on sale, the strongest first kept, the ``most`` untouched ones on sale that the
+    sequence model scores highest, and of the others ``most`` that are nearest to what the user touched.
     """
     with watch("repeat search"):
         found = habit.habits(histories, day, half_lives)
@@ -97,8 +109,16 @@ def gather(
     with watch("novel search"):
         touched: Masked = (np.searchsorted(found.users, np.arange(len(histories) + 1)), found.items)
         new = outlook.search.best(outlook.users, most, touched)
+        circle = (
+            None
+            if outlook.neighbours is None or outlook.words is None
+            else (Circle.of(found, outlook.neighbours, outlook.words, len(histories)))
+        )
+        more = new if circle is None else _both(new, circle.nearest(found, new, catalogue.on_sale, most), outlook)
     with watch("features"):
-        return _joined(found, kept, new, catalogue, half_lives, outlook)
+        joined = _joined(found, kept, more, catalogue, half_lives, outlook)
+        _complete(joined, histories, catalogue, day, circle)
+        return joined
 
 
 def _strongest(found: Habits, on_sale: NDArray[Any], most: int) -> NDArray[Any]:
@@ -136,7 +156,7 @@ def _joined(
         scored[users[known]], outlook.search.scores(outlook.users, users[known], items[known]), -np.inf
     )
 
-    features = np.empty((len(users), len(names(half_lives, catalogue.traits))), np.float32)
+    features = np.empty((len(users), len(names(half_lives, catalogue.traits, catalogue.groups))), np.float32)
     products = catalogue.columns
     _fill(features, users, items, pairs, found.features, habit.stranger(half_lives), found.visitors, products)
     usual = catalogue.traits[USUAL_GAP][items] if USUAL_GAP in catalogue.traits else np.zeros(len(items), np.float32)
@@ -171,6 +191,28 @@ def _fill(
             filled[apart + place] = visitor[place]
         for place in range(len(product)):
             filled[width + place] = product[place]
+
+
+def _both(new: Best, nearest: NDArray[Any], outlook: Outlook) -> Best:
+    """What the search found and what is near, both with the sequence model's scores."""
+    rows, columns = np.nonzero(nearest >= 0)
+    scores = np.full(nearest.shape, -np.inf, np.float32)
+    scores[rows, columns] = outlook.search.scores(outlook.users, rows, nearest[rows, columns])
+    return Best(np.concatenate([new.codes, nearest], 1), np.concatenate([new.scores, scores], 1))
+
+
+def _complete(found: Candidates, histories: Histories, catalogue: Catalogue, day: int, circle: Circle | None) -> None:
+    """Fill in what users like of the products' kinds, and how near products are to what they touched."""
+    features = found.features
+    users, items = np.repeat(np.arange(len(histories)), np.diff(found.offsets)), found.items[found.items >= 0]
+    end = features.shape[1] - len(_OWN)
+    for place, groups in enumerate(catalogue.groups.values(), end - len(catalogue.groups)):
+        features[:, place] = likings(histories, day, groups, users, items)
+    near = np.zeros(len(users), np.float32) if circle is None else circle.scores(users, items)
+    highest = np.zeros(len(histories), np.float32)
+    np.maximum.at(highest, users, near)
+    features[:, end] = np.log(near + _LEAST_NEAR)
+    features[:, end + 1] = near / np.maximum(highest[users], _LEAST_NEAR)
 
 
 def _level(scores: NDArray[Any]) -> NDArray[Any]:

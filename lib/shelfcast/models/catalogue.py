@@ -28,6 +28,7 @@ class Catalogue:
         popularity: [products] sales (or what stands for them) in the weeks that decide what is on sale.
         recent: [products] the same in the newest two of these weeks.
         traits: name → [products] float32, what else a ranker is told of a product.
+        groups: name → [products] int32, products of one number are of one kind; -1 where nobody says.
     """
 
     products: pa.Array
@@ -36,6 +37,7 @@ class Catalogue:
     popularity: NDArray[Any]
     recent: NDArray[Any]
     traits: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    groups: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.products)
@@ -50,6 +52,7 @@ class Catalogue:
         products = table["product_id"].cast(pa.string()).combine_chunks()
         if isinstance(products, pa.ChunkedArray):  # what an empty table gives
             products = pa.array([], pa.string())
+        others = sorted(set(table.column_names) - set(_OWN))
         again = pc.equal(products[1:], products[:-1])
         if pc.any(again).as_py():
             raise ContractError(
@@ -62,7 +65,8 @@ class Catalogue:
             table["on_sale"].to_numpy().astype(bool),
             table["popularity"].to_numpy().astype(np.float64),
             table["recent"].to_numpy().astype(np.float64),
-            {name: table[name].to_numpy().astype(np.float32) for name in sorted(set(table.column_names) - set(_OWN))},
+            {name: table[name].to_numpy().astype(np.float32) for name in others if not _is_group(table, name)},
+            {name: _numbered(table[name]) for name in others if _is_group(table, name)},
         )
 
     def on(self, products: pa.Array) -> "Catalogue":
@@ -76,12 +80,14 @@ class Catalogue:
         return Catalogue(
             products, moved(self.events), moved(self.on_sale).astype(bool), moved(self.popularity), moved(self.recent),
             {name: moved(values) for name, values in self.traits.items()},
+            {name: np.where(known, moved(values), -1).astype(np.int32) for name, values in self.groups.items()},
         )  # fmt: skip
 
-    def with_traits(self, names: Sequence[str]) -> "Catalogue":
-        """The same with exactly these traits, in this order; one that is not known is 0 for all."""
-        none = np.zeros(len(self), np.float32)
-        return replace(self, traits={name: self.traits.get(name, none) for name in names})
+    def with_traits(self, names: Sequence[str], groups: Sequence[str] = ()) -> "Catalogue":
+        """The same with exactly these traits and groups, in this order; one that is not known is 0, or -1, for all."""
+        none, nothing = np.zeros(len(self), np.float32), np.full(len(self), -1, np.int32)
+        traits = {name: self.traits.get(name, none) for name in names}
+        return replace(self, traits=traits, groups={name: self.groups.get(name, nothing) for name in groups})
 
     @cached_property
     def columns(self) -> NDArray[Any]:
@@ -92,9 +98,12 @@ class Catalogue:
 
     def to_bytes(self) -> bytes:
         """The catalogue as a Parquet file."""
-        columns = [self.products, self.events, self.on_sale, self.popularity, self.recent, *self.traits.values()]
+        columns = [
+            self.products, self.events, self.on_sale, self.popularity, self.recent, *self.traits.values(),
+            *self.groups.values(),
+        ]  # fmt: skip
         sink = io.BytesIO()
-        pq.write_table(pa.table([pa.array(c) for c in columns], names=[*_OWN, *self.traits]), sink)
+        pq.write_table(pa.table([pa.array(c) for c in columns], names=[*_OWN, *self.traits, *self.groups]), sink)
         return sink.getvalue()
 
     @classmethod
@@ -119,3 +128,15 @@ def codes_in(known: pa.Array, wanted: pa.Array | pa.ChunkedArray) -> NDArray[Any
     """[n] int32 places of ``wanted`` strings among ``known`` ones, -1 where there is none."""
     found = pc.fill_null(pc.index_in(wanted, value_set=known), -1)
     return np.asarray(found.to_numpy() if isinstance(found, pa.ChunkedArray) else found.to_numpy(zero_copy_only=False))
+
+
+def _is_group(table: pa.Table, name: str) -> bool:
+    kind = table.schema.field(name).type
+    return bool(pa.types.is_string(kind) or pa.types.is_integer(kind))
+
+
+def _numbered(column: pa.ChunkedArray) -> NDArray[Any]:
+    """[products] int32: numbers as they are, texts by the order of their first product; -1 for nulls."""
+    if pa.types.is_string(column.type):
+        column = column.combine_chunks().dictionary_encode().indices
+    return np.asarray(pc.fill_null(column, -1).to_numpy(zero_copy_only=False), np.int32)

@@ -17,7 +17,7 @@ _SMALLEST_GAP = 1 / _WEEK
 _LEAST_SHARE = 1e-4
 _LATELY = 28  # days
 
-VISITOR = ("visits", "idle", "lately", "products", "decayed")
+VISITOR = ("visits", "idle", "lately", "products", "tried", "decayed")
 """Features of the user alone, the last ones of every pair."""
 
 
@@ -84,7 +84,9 @@ def habits(histories: Histories, day: int, half_lives: Sequence[float]) -> Habit
     newest_gap = np.where(again, seen.newest_gap / _WEEK, _LONG)
     spread = np.where(days > 2, seen.deviation / _WEEK / np.maximum(gap, _SMALLEST_GAP), 0)
     of_user = np.bincount(users, decayed[longest], minlength=len(histories))
-    visitors = _visitors(histories, rows, day, np.bincount(users[bought], minlength=len(histories)), of_user)
+    late = bought & (first > day - _LATELY)
+    products = tuple(np.bincount(users[some], minlength=len(histories)) for some in (bought, late))
+    visitors = _visitors(histories, rows, day, products, of_user)
 
     def due(usual: NDArray[Any]) -> NDArray[Any]:
         return np.where(again, np.minimum(since / np.maximum(usual, _SMALLEST_GAP), _MOST_DUE), 0)
@@ -152,10 +154,10 @@ def _wanted_days(pair: NDArray[Any], days: NDArray[Any], total: int) -> _Days:
 
 
 def _visitors(
-    histories: Histories, rows: NDArray[Any], day: int, products: NDArray[Any], decayed: NDArray[Any]
+    histories: Histories, rows: NDArray[Any], day: int, products: tuple[NDArray[Any], ...], decayed: NDArray[Any]
 ) -> NDArray[Any]:
     """[users, len(VISITOR)] float32: log1p of the user's distinct days, of weeks since the newest one, of wanted events
-    of late, of products with wanted events, and of the decayed count of all wanted events.
+    of late, of products with wanted events, of those that are new of late, and of the decayed count of all wanted ones.
     """
     fresh = np.ones(len(rows), bool)
     fresh[1:] = (rows[1:] != rows[:-1]) | (histories.days[1:] != histories.days[:-1])
@@ -164,4 +166,4 @@ def _visitors(
     newest[rows] = histories.days
     idle = np.maximum((day - newest) / _WEEK, 0)
     lately = np.bincount(rows[histories.wanted & (histories.days > day - _LATELY)], minlength=len(histories))
-    return np.asarray(np.log1p(np.stack([visits, idle, lately, products, decayed], 1)), np.float32)
+    return np.asarray(np.log1p(np.stack([visits, idle, lately, *products, decayed], 1)), np.float32)

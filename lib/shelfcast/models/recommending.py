@@ -15,6 +15,7 @@ from shelfcast.models import folder, ranking
 from shelfcast.models.candidates import Candidates, Outlook, Watch
 from shelfcast.models.catalogue import Catalogue, codes_in
 from shelfcast.models.histories import Histories
+from shelfcast.models.item_neighbours import ItemNeighbours
 from shelfcast.models.item_search import ItemSearch
 from shelfcast.models.ranker import Ranker
 from shelfcast.models.sequence_ensemble import SequenceEnsemble
@@ -36,6 +37,7 @@ class Recommender:
         vocabulary: item ids that the sequence model knows; the number of an item is its place + 1.
         sequence: the sequence models; None where the log was too small for one.
         ranker: orders candidates; None where the log was too short to learn what users do next.
+        neighbours: which items of the vocabulary go together; None where there is no sequence model.
         vectors: [vocabulary, dim or dim + 1] float32, what users' vectors are multiplied with, as :meth:`load` maps it
             into memory; None while the sequence model may still change.
         watch: is told which part of the work is being done: encoder, repeat search, novel search, features, ranker,
@@ -46,6 +48,7 @@ class Recommender:
     vocabulary: pa.Array
     sequence: SequenceEnsemble | None
     ranker: Ranker | None
+    neighbours: ItemNeighbours | None = None
     vectors: NDArray[Any] | None = None
     watch: Watch = candidate.unwatched
 
@@ -78,7 +81,7 @@ class Recommender:
     def candidates(self, histories: Histories, catalogue: Catalogue, day: int) -> Iterator[tuple[slice, Candidates]]:
         """Blocks of users (rows of ``histories``) with their candidates."""
         histories = histories.latest(int(self.config["history"]))
-        catalogue = catalogue.with_traits(self.config["traits"])
+        catalogue = catalogue.with_traits(self.config["traits"], self.config["groups"])
         words = self.words(catalogue)
         codes = np.flatnonzero(catalogue.on_sale & (words > 0)).astype(np.int32)
         table = self._table()
@@ -89,13 +92,14 @@ class Recommender:
             rows = slice(start, min(start + _USERS_AT_ONCE, len(histories)))
             part = histories.users(np.arange(rows.start, rows.stop))
             half_lives, most = self.config["half_lives"], int(self.config["candidates"])
-            outlook = Outlook(search, users[rows])
+            outlook = Outlook(search, users[rows], self.neighbours, words)
             yield rows, candidate.gather(part, catalogue, day, half_lives, most, outlook, self.watch)
 
     def scores(self, found: Candidates) -> NDArray[Any]:
         """[users, C] of candidates, -inf in the padding."""
         if self.ranker is None:
-            return ranking.frequency(found, candidate.names(self.config["half_lives"], self.config["traits"]))
+            known = (self.config[name] for name in ("half_lives", "traits", "groups"))
+            return ranking.frequency(found, candidate.names(*known))
         return found.padded(self.ranker.scores(found.features))
 
     def _users(self, histories: Histories, words: NDArray[Any], width: int) -> NDArray[Any]:
@@ -127,6 +131,8 @@ class Recommender:
         arrays: dict[str, NDArray[Any]] = {}
         if self.sequence is not None:
             arrays |= {f"sequence/{name}": value for name, value in self.sequence.arrays().items()}
+        if self.neighbours is not None:
+            arrays |= {f"neighbours/{name}": value for name, value in self.neighbours.arrays().items()}
         if self.ranker is not None:
             arrays |= {f"ranker/{name}": value for name, value in self.ranker.arrays().items()}
         return {
@@ -153,8 +159,10 @@ class Recommender:
         members, orders = folder.below(arrays, "sequence"), folder.below(arrays, "ranker")
         sequence = SequenceEnsemble.from_arrays(config, len(vocabulary), members) if members else None
         ranker = Ranker.from_arrays(orders) if orders else None
+        near = folder.below(arrays, "neighbours")
+        neighbours = ItemNeighbours.from_arrays(near) if near else None
         vectors = folder.mapped(uri, VECTORS, copies or Path(tempfile.gettempdir()))
-        return cls(config, vocabulary, sequence, ranker, vectors)
+        return cls(config, vocabulary, sequence, ranker, neighbours, vectors)
 
 
 def vocabulary(catalogue: Catalogue, least: int) -> pa.Array:

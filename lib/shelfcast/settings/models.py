@@ -89,6 +89,8 @@ class Recommender(Section):
     label_weeks: Positive
     label_windows: Positive  # at most so many earlier horizons teach the ranker
     planned: list[Literal["display", "mailer"]]  # plans that are known ahead
+    groups: list[Literal["department", "category", "product_type", "brand", "manufacturer"]]  # kinds that users like
+    neighbours: Positive  # of an item, in who takes them
     half_lives: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)]  # weeks
     candidates: Positive  # of each kind: touched before, and new
     history: Positive  # a user's newest events that count

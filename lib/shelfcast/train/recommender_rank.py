@@ -26,7 +26,7 @@ from shelfcast.models.sequence_ensemble import SequenceEnsemble
 from shelfcast.models.sequences import Pieces, Sequences
 from shelfcast.models.sizes import Sizes, sizes
 from shelfcast.settings import Recommender as Options
-from shelfcast.train import ranker_fit
+from shelfcast.train import neighbours_fit, ranker_fit
 from shelfcast.train.collective import Collective
 from shelfcast.train.histories import read
 from shelfcast.train.members import Log, Material, Trainer, Validate
@@ -127,6 +127,10 @@ class Job:
         )  # fmt: skip
         found = trainer.train(phase, material, epochs, validate)
         model.sequence, self.chosen, self.values = found.ensemble, found.epochs, found.values
+        model.neighbours = neighbours_fit.fit(
+            sequences, len(known), self.options.neighbours, self.payload["seed"], self.collective,
+            shared=self.sizes.members > 1,
+        )  # fmt: skip
         return model
 
     def _validation(self, model: Recommender, shop: Catalogue, until: int) -> Validate | None:
@@ -173,11 +177,11 @@ class Job:
         ]
 
     def _config(self) -> dict[str, Any]:
-        options, traits = self.options.model_dump(), list(self.shop[-1].traits)
+        options, traits, groups = self.options.model_dump(), list(self.shop[-1].traits), list(self.shop[-1].groups)
         names_of = ("encoder", "units", "temperature", "half_lives", "candidates", "history", "event_types")
         return {
             **self.sizes.as_config(), **{name: options[name] for name in names_of}, "wanted": self.payload["wanted"],
-            "traits": traits, "features": names(self.options.half_lives, traits),
+            "traits": traits, "groups": groups, "features": names(self.options.half_lives, traits, groups),
             "seed": self.payload["seed"], "as_of": self.payload["as_of"],
         }  # fmt: skip
 
