@@ -80,7 +80,7 @@ TRAIN_RECOMMENDER = Stage(
     "train recommender",
     "shelfcast.train.recommender:run",
     ("train", "models"),
-    ("recommender", "train", "score", "demand", "seed"),
+    ("recommender", "train", "score.on_sale_weeks", "demand", "seed"),
     (*_SHOP, "gold/interactions"),
 )
 SCORE_FORECASTS = Stage(
@@ -102,7 +102,7 @@ SCORE_RECOMMENDATIONS = Stage(
     "score recommendations",
     "shelfcast.score.recommendations:run",
     ("score", "models"),
-    ("score", "recommender", "demand"),
+    ("score", "lists", "recommender", "demand"),
     (*_SHOP, "gold/interactions", "silver/users"),
     model="recommender",
 )
