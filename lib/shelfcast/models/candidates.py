@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from shelfcast.models import habits as habit
 from shelfcast.models.catalogue import Catalogue
 from shelfcast.models.histories import Histories
+from shelfcast.models.rules import Pairs
 
 _CLIP = 12.0
 USUAL_GAP = "usual_gap"  # the trait that says after how long a product's buyers come back, as log1p(weeks)
@@ -64,19 +65,26 @@ class Outlook:
 
 
 def gather(
-    histories: Histories, catalogue: Catalogue, day: int, half_lives: Sequence[float], most: int, outlook: Outlook
-) -> Candidates:
-    """At most ``most`` touched products on sale, the strongest first, and ``most`` untouched ones the model expects."""
+    histories: Histories, catalogue: Catalogue, day: int, half_lives: Sequence[float], most: int, outlook: Outlook,
+    barred: Pairs | None = None,
+) -> Candidates:  # fmt: skip
+    """At most ``most`` touched products on sale, the strongest first, and ``most`` untouched ones the model expects.
+
+    Args:
+        barred: pairs of these users and products that are no candidates.
+    """
     found = habit.habits(histories, day, half_lives)
-    offered = catalogue.on_sale[found.items]
+    barred = Pairs.none(len(catalogue)) if barred is None else barred
+    offered = catalogue.on_sale[found.items] & ~barred.hold(found.users, found.items)
     kept = np.flatnonzero(offered)
     kept = kept[_best(found.users[kept], found.strength[kept], most)]
     places = np.full(len(catalogue), -1, np.int64)
     places[outlook.codes] = np.arange(len(outlook.codes))
 
     untouched = outlook.log_chance.copy()
-    place = places[found.items]
-    untouched[found.users[place >= 0], place[place >= 0]] = -np.inf
+    for users, items in ((found.users, found.items), barred.split()):
+        place = places[items]
+        untouched[users[place >= 0], place[place >= 0]] = -np.inf
     untouched[~outlook.scored] = -np.inf
     new_users, new_places = _top(untouched, most)
 

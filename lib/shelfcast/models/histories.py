@@ -29,6 +29,12 @@ class Histories:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
+    @classmethod
+    def empty(cls, users: int) -> "Histories":
+        """Users who did nothing."""
+        none = np.zeros(0, np.int32)
+        return cls(np.zeros(users + 1, np.int64), none, none, none.astype(np.int64), none.astype(bool))
+
     def rows(self) -> NDArray[Any]:
         """[events] the user of each event."""
         return np.repeat(np.arange(len(self)), np.diff(self.offsets))

@@ -1,7 +1,7 @@
 """The whole recommender: sequence model, candidates and ranker, as one thing that is stored and asked for lists."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from shelfcast.models.catalogue import Catalogue, codes_in
 from shelfcast.models.histories import Histories
 from shelfcast.models.ranker import Ranker
 from shelfcast.models.recommender import SequenceRecommender
+from shelfcast.models.rules import Allowed, Rules
 from shelfcast.models.sequences import Sequences
 
 KIND = "recommender"
@@ -45,28 +46,38 @@ class Recommender:
         return codes_in(self.vocabulary, catalogue.products).astype(np.int32) + 1
 
     def recommend(
-        self, histories: Histories, catalogue: Catalogue, day: int, popular: NDArray[Any], k: int
-    ) -> ranking.Ranked:
-        """Exactly ``k`` distinct products on sale for each user, or all of them where the shop sells fewer.
+        self, histories: Histories, catalogue: Catalogue, day: int, popular: NDArray[Any], k: int,
+        rules: Rules | None = None,
+    ) -> ranking.Ranked:  # fmt: skip
+        """``k`` distinct products for each user, or as many as the user may be offered where those are fewer.
 
         Args:
             histories: everything the users did up to ``day``, nothing later.
             day: as_of, days since 1970-01-01.
             popular: [users, P] as in :func:`shelfcast.models.ranking.rank`.
+            rules: as they bear on these users; None: whatever is on sale may be listed.
         """
-        lists = [
-            ranking.rank(found, self.scores(found), popular[rows], k)
-            for rows, found in self.candidates(histories, catalogue, day)
-        ]
-        if not lists:
-            empty = np.zeros((0, k))
-            return ranking.Ranked(empty.astype(np.int32), empty, empty.astype(np.int8))
-        parts = [(r.items, r.scores, r.reasons) for r in lists]
-        return ranking.Ranked(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+        rules = Rules.none(len(histories), len(catalogue)) if rules is None else rules
+        best = catalogue.best_sellers(len(catalogue))
+        lists = ranking.nothing(len(histories), k)
+        for alike, hidden in rules.alike():
+            offered = catalogue.on_sale & ~hidden
+            shop, others = replace(catalogue, on_sale=offered), best[offered[best]]
+            for rows, found, allowed in self._blocks(histories.users(alike), shop, day, rules.users(alike)):
+                ranked = ranking.rank(found, self.scores(found), popular[alike[rows]], others, k, allowed)
+                lists.put(alike[rows], ranked)
+        return lists
 
     def candidates(self, histories: Histories, catalogue: Catalogue, day: int) -> Iterator[tuple[slice, Candidates]]:
-        """Blocks of users (rows of ``histories``) with their candidates."""
-        histories = histories.latest(int(self.config["history"]))
+        """Blocks of users (rows of ``histories``) with their candidates among all that is on sale."""
+        for rows, found, _ in self._blocks(histories, catalogue, day, Rules.none(len(histories), len(catalogue))):
+            yield rows, found
+
+    def _blocks(
+        self, histories: Histories, catalogue: Catalogue, day: int, rules: Rules
+    ) -> Iterator[tuple[slice, Candidates, Allowed]]:
+        """Blocks of users with what they may be offered and their candidates among that."""
+        newest = histories.latest(int(self.config["history"]))
         catalogue = catalogue.with_traits(self.config["traits"])
         words = self.words(catalogue)
         codes = np.flatnonzero(catalogue.on_sale & (words > 0)).astype(np.int32)
@@ -74,15 +85,15 @@ class Recommender:
         block = int(np.clip(_SCORES_AT_ONCE // max(len(codes), 1), 1, _USERS_AT_ONCE))
         for start in range(0, len(histories), block):
             rows = slice(start, min(start + block, len(histories)))
-            part = histories.users(np.arange(rows.start, rows.stop))
+            some = np.arange(rows.start, rows.stop)
+            part = newest.users(some)
+            allowed = Allowed(rules.users(some), histories.users(some), catalogue.on_sale, day)
             users = self._users(part, words)
             outlook = Outlook(codes, _log_softmax(users @ table + bias), users.any(1))
-            yield (
-                rows,
-                candidate.gather(
-                    part, catalogue, day, self.config["half_lives"], int(self.config["candidates"]), outlook
-                ),
+            found = candidate.gather(
+                part, catalogue, day, self.config["half_lives"], int(self.config["candidates"]), outlook, allowed.barred
             )
+            yield rows, found, allowed
 
     def scores(self, found: Candidates) -> NDArray[Any]:
         """[users, C] of candidates."""
