@@ -46,7 +46,7 @@ def listed(items: list[list[int]], bought_before: list[list[bool]] | None = None
 def ranked(found: Candidates, scores: np.ndarray, popular: list[list[int]], k: int, sells: int = 10) -> Ranked:
     """Lists of users who never bought anything, of a shop that sells the codes below ``sells``."""
     users = len(popular)
-    allowed = Allowed(Rules.none(users, sells), Histories.empty(users), np.ones(sells, bool), 20)
+    allowed = Allowed(Rules.none(users, sells), Histories.empty(users), np.ones(sells, bool), 20, 50)
     return ranking.rank(found, scores, np.array(popular, np.int32), np.arange(sells), k, allowed)
 
 
@@ -69,7 +69,7 @@ def test_every_list_is_k_distinct_products_on_sale(case: tuple[Catalogue, Histor
     best = catalogue.best_sellers(len(catalogue))
     popular = np.repeat(best[None, :k], len(histories), 0)
     scores = np.random.default_rng(0).normal(size=found.items.shape)
-    allowed = Allowed(Rules.none(len(histories), len(catalogue)), histories, catalogue.on_sale, 20)
+    allowed = Allowed(Rules.none(len(histories), len(catalogue)), histories, catalogue.on_sale, 20, 50)
     lists = ranking.rank(found, scores, popular, best, k, allowed)
     whole = min(k, int(catalogue.on_sale.sum()))
     for row, items in enumerate(lists.items):

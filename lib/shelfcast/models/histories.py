@@ -57,8 +57,14 @@ class Histories:
 
     def latest(self, most: int) -> "Histories":
         """At most the newest ``most`` events of each user."""
-        from_end = np.repeat(self.offsets[1:], np.diff(self.offsets)) - np.arange(len(self.items))
-        return self.keep(from_end <= most)
+        return self.keep(self._from_end() <= most)
+
+    def older(self, most: int) -> "Histories":
+        """The events that ``latest`` leaves out."""
+        return self.keep(self._from_end() > most)
+
+    def _from_end(self) -> NDArray[Any]:
+        return np.asarray(np.repeat(self.offsets[1:], np.diff(self.offsets)) - np.arange(len(self.items)))
 
     def _take(self, offsets: NDArray[Any], events: NDArray[Any]) -> "Histories":
         return Histories(offsets, self.items[events], self.days[events], self.times[events], self.wanted[events])

@@ -83,7 +83,7 @@ def _own(allowed: Allowed) -> Pool:
     """What each user ever bought, by code: most of it is a candidate and stands before."""
     rows, codes = allowed.bought.split()
     place = np.arange(len(rows)) - np.searchsorted(rows, rows, side="left")
-    items = np.full((len(allowed.purchases), int(place.max(initial=-1)) + 1), -1, np.int32)
+    items = np.full((len(allowed.histories), int(place.max(initial=-1)) + 1), -1, np.int32)
     items[rows, place] = codes
     return Pool(items, _POPULAR)
 

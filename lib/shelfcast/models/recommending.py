@@ -77,7 +77,8 @@ class Recommender:
         self, histories: Histories, catalogue: Catalogue, day: int, rules: Rules
     ) -> Iterator[tuple[slice, Candidates, Allowed]]:
         """Blocks of users with what they may be offered and their candidates among that."""
-        newest = histories.latest(int(self.config["history"]))
+        most = int(self.config["history"])
+        newest = histories.latest(most)
         catalogue = catalogue.with_traits(self.config["traits"])
         words = self.words(catalogue)
         codes = np.flatnonzero(catalogue.on_sale & (words > 0)).astype(np.int32)
@@ -87,7 +88,7 @@ class Recommender:
             rows = slice(start, min(start + block, len(histories)))
             some = np.arange(rows.start, rows.stop)
             part = newest.users(some)
-            allowed = Allowed(rules.users(some), histories.users(some), catalogue.on_sale, day)
+            allowed = Allowed(rules.users(some), histories.users(some), catalogue.on_sale, day, most)
             users = self._users(part, words)
             outlook = Outlook(codes, _log_softmax(users @ table + bias), users.any(1))
             found = candidate.gather(

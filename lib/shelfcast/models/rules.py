@@ -149,27 +149,32 @@ class Allowed:
         histories: of these users, nothing after ``day``.
         offered: [products] bool, what is on sale and not hidden from any of them.
         day: days since 1970-01-01.
+        newest: of each user's events, how many the candidates were made from.
     """
 
     rules: Rules
     histories: Histories
     offered: NDArray[Any]
     day: int
-
-    @cached_property
-    def purchases(self) -> Histories:
-        """What the histories hold of them."""
-        return self.histories.keep(self.histories.wanted)
+    newest: int
 
     @cached_property
     def earlier(self) -> Pairs:
-        """What the users bought before their histories begin."""
-        return Pairs.of(self.rules.earlier.rows(), self.rules.earlier.items, len(self.offered))
+        """What the users bought before the events that candidates were made from."""
+        older = self.histories.older(self.newest)
+        return self._pairs(older.keep(older.wanted)) | self._pairs(self.rules.earlier)
 
     @cached_property
     def bought(self) -> Pairs:
         """What the users ever bought."""
-        return Pairs.of(self.purchases.rows(), self.purchases.items, len(self.offered)) | self.earlier
+        return self._pairs(self._purchases) | self._pairs(self.rules.earlier)
+
+    @cached_property
+    def _purchases(self) -> Histories:
+        return self.histories.keep(self.histories.wanted)
+
+    def _pairs(self, events: Histories) -> Pairs:
+        return Pairs.of(events.rows(), events.items, len(self.offered))
 
     @cached_property
     def barred(self) -> Pairs:
@@ -179,7 +184,7 @@ class Allowed:
         if shop.novel_only:
             found = found | self.bought
         for wait in shop.waits:
-            for events in (self.purchases, self.rules.earlier):
+            for events in (self._purchases, self.rules.earlier):
                 found = found | wait.barred(events.rows(), events.items, events.days, self.day)
         return found
 
