@@ -14,7 +14,7 @@ from shelfcast.models.candidates import Candidates, Outlook
 from shelfcast.models.catalogue import Catalogue
 from shelfcast.models.histories import Histories
 from shelfcast.models.ranking import Ranked
-from shelfcast.models.rules import Allowed, Rules
+from shelfcast.models.rules import Allowed, Pairs, Rules
 
 HALF_LIVES = [2.0, 16.0]
 
@@ -176,3 +176,12 @@ def test_a_catalogue_survives_its_file_and_moves_to_other_codes() -> None:
     assert moved.events.tolist() == [0, 2, 1]
     assert stored.ids(stored.codes(pa.array(["p001", "p000"]))).tolist() == ["p001", "p000"]
     assert stored.codes(pa.array(["p001", "x", None])).tolist() == [1, -1, -1]
+
+
+def test_what_rules_bar_is_no_candidate_and_leaves_its_place_to_the_next() -> None:
+    chances = np.array([[0.1, 0.2, 0.3, 0.4]] * 2)
+    barred = Pairs.of(np.array([0, 0, 1]), np.array([1, 5, 2]), 6)
+    found = candidate.gather(
+        bought([0, 1], [0, 1]), shop([True] * 6), 20, HALF_LIVES, 2, outlook([2, 3, 4, 5], chances), barred
+    )
+    assert [sorted(row[row >= 0].tolist()) for row in found.items] == [[0, 3, 4], [0, 1, 4, 5]]

@@ -61,6 +61,8 @@ class Histories:
 
     def older(self, most: int) -> "Histories":
         """The events that ``latest`` leaves out."""
+        if np.diff(self.offsets).max(initial=0) <= most:
+            return Histories.empty(len(self))
         return self.keep(self._from_end() > most)
 
     def _from_end(self) -> NDArray[Any]:

@@ -65,7 +65,7 @@ class Lists:
             most: products bought before, and new ones, that a list may hold at the end; None: any number.
         """
         k = self.items.shape[1]
-        start, width = 0, 4 * k
+        start, width = 0, k  # where nothing is barred or capped, the first k products are the list
         while start < pool.items.shape[1]:
             rows = self._wanting(most)
             if not len(rows):
