@@ -161,7 +161,7 @@ def _explain(error: ValidationError, origins: Mapping[Path_, str]) -> str:
         else:
             expected = problem["msg"].removeprefix("Value error, ")
             given = "" if isinstance(problem["input"], dict) else f" is {problem['input']!r}"
-            said = f"{key}{given}: {expected[0].lower()}{expected[1:]}"
+            said = f"{key}{given}: {expected[0].lower()}{expected[1:]}" if key else expected
         lines.append(f"{_origin(at, origins)}: {said}")
     return "\n".join(lines)
 

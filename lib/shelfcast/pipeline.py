@@ -96,6 +96,7 @@ class Pipeline:
             self.listener.end(done)
             return done
         say = self.listener.begin(stage.name, slice_)
+        stage.check(self.lake, self.settings)
         stored = self.ledger.contents()
         record = self.ledger.start(self.run_id, stage.name, slice_, fingerprint)
         step = Step(

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from shelfcast.lake.step import Outcome, Step
+from shelfcast.lake.store import Lake
+from shelfcast.settings import Settings
 
 Run = Callable[[Step], Outcome]
 
@@ -26,6 +29,8 @@ class Stage:
         reads: tables whose contents decide the result; their slices after as_of do not.
         ahead: whether slices over the horizon after as_of count as well (evaluation looks at what then happened).
         model: the kind of model it uses.
+        checks: ``module:function`` of the lake and the configuration, called before the step starts: what it refuses
+            would else be found after hours.
     """
 
     name: str
@@ -35,11 +40,20 @@ class Stage:
     reads: tuple[str, ...] = ()
     ahead: bool = False
     model: str | None = None
+    checks: str | None = None
 
     def function(self) -> Run:
-        module, name = self.runs.split(":")
-        found: Run = getattr(import_module(module), name)
+        found: Run = _named(self.runs)
         return found
+
+    def check(self, lake: Lake, settings: Settings) -> None:
+        """Refuse what would fail later in the same run.
+
+        Raises:
+            ConfigError: naming the key.
+        """
+        if self.checks is not None:
+            _named(self.checks)(lake, settings)
 
     def code(self) -> list[str]:
         """Hash per room of the code that decides the result."""
@@ -47,11 +61,19 @@ class Stage:
         return [code_id(room, module) for room in self.rooms]
 
 
+def _named(place: str) -> Any:
+    module, name = place.split(":")
+    return getattr(import_module(module), name)
+
+
+_RULES = "shelfcast.score.conditions:check"  # for the steps that have a Spark session in any case
+
 INGEST = Stage(
     "ingest",
     "shelfcast.ingest.run:run",
     ("ingest", "lake"),
     ("sources", "cleaning", "calendar"),
+    checks=_RULES,
 )
 FEATURES = Stage(
     "features",
@@ -59,6 +81,7 @@ FEATURES = Stage(
     ("features", "lake"),
     ("demand", "windows", "calendar", "recommender"),
     ("silver/events", "silver/products", "silver/promotions", "silver/stores", "silver/stock"),
+    checks=_RULES,
 )
 TRAIN_FORECASTER = Stage(
     "train forecaster",
@@ -80,8 +103,9 @@ TRAIN_RECOMMENDER = Stage(
     "train recommender",
     "shelfcast.train.recommender:run",
     ("train", "models"),
-    ("recommender", "train", "score", "demand", "seed"),
+    ("recommender", "train", "score.on_sale_weeks", "demand", "seed"),
     (*_SHOP, "gold/interactions"),
+    checks=_RULES,
 )
 SCORE_FORECASTS = Stage(
     "score forecasts",
@@ -90,6 +114,7 @@ SCORE_FORECASTS = Stage(
     ("score", "windows", "demand"),
     ("gold/windows", "gold/series", "gold/launches"),
     model="forecaster",
+    checks=_RULES,
 )
 SCORE_TOTALS = Stage(
     "score totals",
@@ -102,9 +127,10 @@ SCORE_RECOMMENDATIONS = Stage(
     "score recommendations",
     "shelfcast.score.recommendations:run",
     ("score", "models"),
-    ("score", "recommender", "demand"),
+    ("score", "lists", "recommender", "demand"),
     (*_SHOP, "gold/interactions", "silver/users"),
     model="recommender",
+    checks=_RULES,
 )
 EVALUATE = Stage(
     "evaluate",

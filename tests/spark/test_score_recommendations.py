@@ -1,111 +1,34 @@
 """Recommendations: from gold/interactions to lists, with what is on sale, and nothing of the future."""
 
-from collections.abc import Callable, Iterable
-from datetime import date, datetime, timedelta
+from collections.abc import Callable
+from datetime import date
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pytest
-from pyspark.sql import DataFrame, SparkSession
+from listed_shop import AS_OF, CONFIG, EVENTS, Scored, Steps, bought, days_ago, interactions, lists, side
+from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from shelfcast.errors import ModelError, ReconciliationError, TrainingError
 from shelfcast.lake import catalogue as shop
-from shelfcast.lake.step import Step
 from shelfcast.lake.tables import contract
-from shelfcast.models import candidates, folder
 from shelfcast.models.catalogue import Catalogue
-from shelfcast.models.ranker import Ranker
-from shelfcast.models.recommending import Recommender, build_sequence
+from shelfcast.models.recommending import Recommender
+from shelfcast.models.rules import ShopRules
 from shelfcast.score import recommendations
+from shelfcast.score.lists_close import Books
 from shelfcast.settings import Settings
 from shelfcast.train import recommender as training
 
-AS_OF = date(2024, 3, 31)  # a Sunday
-CONFIG = {
-    "dim": 4, "units": 3, "dropout": 0.0, "temperature": 0.1, "item_bias": True, "half_lives": [2.0, 16.0],
-    "traits": [], "candidates": 5, "max_length": 4, "history": 50,
-    "wanted": ["purchase"], "event_types": ["purchase", "view"],
-}  # fmt: skip
-Event = tuple[str, str, date, str, str]  # user, product, date, type, store
-Steps = Callable[..., Step]
-
-
-def days_ago(days: int) -> date:
-    return AS_OF - timedelta(days=days)
-
-
-def bought(user: str, product: str, days: int, store: str = "s1") -> Event:
-    return (user, product, days_ago(days), "purchase", store)
-
-
-def interactions(spark: SparkSession, events: Iterable[Event]) -> DataFrame:
-    """gold/interactions of these events."""
-    frame = pd.DataFrame(list(events), columns=["user_id", "product_id", "day", "type", "store_id"])
-    frame["week_start"] = [day - timedelta(days=day.weekday()) for day in frame["day"]]
-    rows = []
-    for (user, week), group in frame.sort_values("day", kind="stable").groupby(["user_id", "week_start"]):
-        times = [datetime(d.year, d.month, d.day, 12) for d in group["day"]]  # noqa: DTZ001
-        bucket = sum(user.encode()) % 1024
-        rows.append(
-            (user, week, bucket, group["store_id"].iloc[-1], list(group["product_id"]), list(group["type"]), times,
-             list(group["day"]), [1.0] * len(group))
-        )  # fmt: skip
-    return spark.createDataFrame(rows, contract("gold/interactions").schema())
-
-
-EVENTS = [
-    bought("ann", "milk", 3), bought("ann", "milk", 10), bought("ann", "bread", 10), bought("ann", "gone", 80),
-    bought("bob", "milk", 5, "s2"), bought("bob", "tea", 5, "s2"), bought("cid", "tea", 20, "s2"),
-    bought("cid", "jam", 21, "s2"), ("dee", "jam", days_ago(2), "view", "s2"),
-]  # fmt: skip
-
-
-def model(tmp_path: Path, known: tuple[str, ...] = ("bread", "jam", "milk", "tea")) -> str:
-    """A model folder with random weights."""
-    width = len(candidates.names(CONFIG["half_lives"], []))
-    built = Recommender(
-        CONFIG, pa.array(known), build_sequence(CONFIG, len(known)), Ranker(np.zeros(width), np.ones(width))
-    )
-    uri = str(tmp_path / "models" / "recommender" / "v1")
-    folder.publish(uri, built.files())
-    return uri
-
 
 @pytest.fixture
-def scored(spark: SparkSession, step: Steps, configured: Callable[..., Settings], tmp_path: Path) -> Callable[..., Any]:
-    """Scores EVENTS (and more) and gives the lists as pandas, by user and rank."""
-    uri = model(tmp_path)
-
-    def run(more: Iterable[Event] = (), sides: dict[str, DataFrame] | None = None, k: int = 3) -> pd.DataFrame:
-        settings = configured(f"score.k={k}")
-        before = step(settings=settings)
-        before.replace("gold/interactions", interactions(spark, [*EVENTS, *more]))
-        for name, frame in (sides or {}).items():
-            before.replace(name, frame)
-        now = step(as_of=AS_OF, settings=settings, models={"recommender": uri})
-        recommendations.run(now)
-        found = now.lake.read("gold/recommendations").where(F.col("as_of") == F.lit(AS_OF))
-        return found.toPandas().sort_values(["user_id", "rank"]).reset_index(drop=True)
-
-    return run
+def scored(spark: SparkSession, step: Steps, configured: Callable[..., Settings], tmp_path: Path) -> Scored:
+    return Scored(spark, step, configured, tmp_path)
 
 
-def side(spark: SparkSession, name: str, *rows: dict[str, Any]) -> DataFrame:
-    """Rows of a side of silver; what a row does not name is null."""
-    schema = contract(name).schema()
-    given = {"source": "test", "ingest_id": "i1", "ingested_at": datetime(2024, 4, 1)}  # noqa: DTZ001
-    return spark.createDataFrame([tuple({**given, **row}.get(f.name) for f in schema) for row in rows], schema)
-
-
-def lists(found: pd.DataFrame) -> dict[str, list[str]]:
-    return found.groupby("user_id")["product_id"].agg(list).to_dict()
-
-
-def test_every_known_user_gets_k_distinct_products_on_sale(scored: Callable[..., Any], spark: SparkSession) -> None:
+def test_every_known_user_gets_k_distinct_products_on_sale(scored: Scored, spark: SparkSession) -> None:
     found = scored(sides={"silver/users": side(spark, "silver/users", {"user_id": "eve"}, {"user_id": "ann"})})
     assert {user: len(set(items)) for user, items in lists(found).items()} == dict.fromkeys(
         ["ann", "bob", "cid", "dee", "eve"], 3
@@ -119,14 +42,14 @@ def test_every_known_user_gets_k_distinct_products_on_sale(scored: Callable[...,
     assert found[found["user_id"] == "eve"]["reason"].tolist() == ["popular"] * 3
 
 
-def test_a_user_with_nothing_to_go_by_gets_what_is_popular_in_the_store(scored: Callable[..., Any]) -> None:
+def test_a_user_with_nothing_to_go_by_gets_what_is_popular_in_the_store(scored: Scored) -> None:
     found = scored(more=[("fay", "unknown", days_ago(400), "impression", "s2")], k=2)
     assert lists(found)["fay"] == ["tea", "jam"]
     assert found[found["user_id"] == "fay"]["reason"].tolist() == ["popular"] * 2
 
 
 def test_a_scored_batch_equals_the_model_called_directly(
-    scored: Callable[..., Any], step: Steps, tmp_path: Path, configured: Callable[..., Settings]
+    scored: Scored, step: Steps, tmp_path: Path, configured: Callable[..., Settings]
 ) -> None:
     found = scored()
     now = step(as_of=AS_OF, settings=configured("score.k=3"))
@@ -136,14 +59,15 @@ def test_a_scored_batch_equals_the_model_called_directly(
     best = recommendations.popular(now, products, catalogue, AS_OF, wanted)
     users = recommendations.histories(now, AS_OF, wanted, CONFIG["history"]).toPandas()
     loaded = Recommender.load(str(tmp_path / "models" / "recommender" / "v1"))
-    direct = recommendations.ranked_rows(loaded, users, catalogue, best, (AS_OF - date(1970, 1, 1)).days, 3)
+    given = recommendations.Shop(b"", best, ShopRules(np.zeros(len(catalogue), np.int64)))
+    direct = recommendations.ranked_rows(loaded, users, catalogue, given, (AS_OF - date(1970, 1, 1)).days, 3)
     direct = direct.sort_values(["user_id", "rank"]).reset_index(drop=True)
     columns = ["user_id", "rank", "product_id", "reason"]
     assert found[columns].to_dict("list") == direct[columns].to_dict("list")
     assert np.allclose(found["score"], direct["score"], atol=1e-5)
 
 
-def test_what_happens_after_as_of_changes_nothing(scored: Callable[..., Any]) -> None:
+def test_what_happens_after_as_of_changes_nothing(scored: Scored) -> None:
     before = scored()
     planted = [
         bought("ann", "caviar", -1),
@@ -154,9 +78,7 @@ def test_what_happens_after_as_of_changes_nothing(scored: Callable[..., Any]) ->
     pd.testing.assert_frame_equal(scored(more=planted), before)
 
 
-def test_a_past_listing_or_an_empty_shelf_takes_a_product_off_sale(
-    scored: Callable[..., Any], spark: SparkSession
-) -> None:
+def test_a_past_listing_or_an_empty_shelf_takes_a_product_off_sale(scored: Scored, spark: SparkSession) -> None:
     products = side(
         spark, "silver/products",
         {"product_id": "tea", "listed_until": days_ago(1)}, {"product_id": "milk", "listed_until": AS_OF},
@@ -172,7 +94,7 @@ def test_a_past_listing_or_an_empty_shelf_takes_a_product_off_sale(
     assert set(found["product_id"]) == {"milk", "bread"}
 
 
-def test_a_shop_with_fewer_products_than_k_ranks_all_of_them(scored: Callable[..., Any]) -> None:
+def test_a_shop_with_fewer_products_than_k_ranks_all_of_them(scored: Scored) -> None:
     found = scored(k=10)
     assert sorted(lists(found)) == ["ann", "bob", "cid", "dee"]
     assert all(sorted(items) == ["bread", "jam", "milk", "tea"] for items in lists(found).values())
@@ -199,13 +121,16 @@ def test_what_only_anonymous_shoppers_bought_is_on_sale_too(spark: SparkSession,
     assert "cake" not in earlier  # its week was not over
 
 
-def test_a_list_that_is_short_stops_the_step(spark: SparkSession) -> None:
-    users = spark.createDataFrame([("ann",), ("bob",)], "user_id string")
-    products = spark.createDataFrame([("tea", True), ("jam", False)], "product_id string, on_sale boolean")
+def test_a_list_that_is_short_stops_the_step(spark: SparkSession, step: Steps) -> None:
+    users = spark.createDataFrame([("ann", "s1", 0), ("bob", "s1", 0)], "user_id string, store_id string, flags long")
+    products = spark.createDataFrame(
+        [("tea", True, 0), ("jam", False, 0)], "product_id string, on_sale boolean, _marks long"
+    )
 
     def check(*rows: tuple[str, int, str]) -> None:
         ranked = spark.createDataFrame(list(rows), "user_id string, rank int, product_id string")
-        recommendations.reconcile(ranked.withColumn("reason", F.lit("novel")), users, products, 1, AS_OF)
+        books = Books(step(as_of=AS_OF), AS_OF, users, products, None, ["purchase"], 1)
+        books.check(ranked.withColumn("reason", F.lit("novel")))
 
     with pytest.raises(ReconciliationError, match="user bob has no list"):
         check(("ann", 1, "tea"))
@@ -213,6 +138,8 @@ def test_a_list_that_is_short_stops_the_step(spark: SparkSession) -> None:
         check(("ann", 1, "tea"), ("ann", 2, "tea"), ("bob", 1, "tea"))
     with pytest.raises(ReconciliationError, match="product jam is not on sale"):
         check(("ann", 1, "jam"), ("bob", 1, "tea"))
+    with pytest.raises(ReconciliationError, match="user eve has a list, but is not known"):
+        check(("ann", 1, "tea"), ("bob", 1, "tea"), ("eve", 1, "tea"))
 
 
 def test_without_a_model_the_message_says_what_to_run(step: Steps) -> None:

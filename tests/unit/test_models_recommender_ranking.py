@@ -15,6 +15,8 @@ from shelfcast.models.catalogue import Catalogue
 from shelfcast.models.histories import Histories
 from shelfcast.models.item_search import ItemSearch
 from shelfcast.models.ranker import Ranker
+from shelfcast.models.ranking import Ranked
+from shelfcast.models.rules import Allowed, Pairs, Rules
 
 HALF_LIVES = [2.0, 16.0]
 
@@ -46,6 +48,13 @@ def listed(items: list[list[int]], bought_before: list[list[bool]] | None = None
     return Candidates(codes, features, flags, flags, np.zeros(codes.shape, np.float32))
 
 
+def ranked(found: Candidates, scores: np.ndarray, popular: list[list[int]], k: int, sells: int = 10) -> Ranked:
+    """Lists of users who never bought anything, of a shop that sells the codes below ``sells``."""
+    users = len(popular)
+    allowed = Allowed(Rules.none(users, sells), Histories.empty(users), np.ones(sells, bool), 20, 50)
+    return ranking.rank(found, scores, np.array(popular, np.int32), np.arange(sells), k, allowed)
+
+
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[Catalogue, Histories, Outlook, int, int]:
     size = draw(st.integers(1, 25))
@@ -62,9 +71,11 @@ def cases(draw: st.DrawFn) -> tuple[Catalogue, Histories, Outlook, int, int]:
 def test_every_list_is_k_distinct_products_on_sale(case: tuple[Catalogue, Histories, Outlook, int, int]) -> None:
     catalogue, histories, seen, k, most = case
     found = candidate.gather(histories, catalogue, 20, HALF_LIVES, most, seen)
-    popular = np.repeat(catalogue.best_sellers(2 * k)[None], len(histories), 0)
+    best = catalogue.best_sellers(len(catalogue))
+    popular = np.repeat(best[None, :k], len(histories), 0)
     scores = np.random.default_rng(0).normal(size=found.items.shape)
-    lists = ranking.rank(found, scores, popular, k)
+    allowed = Allowed(Rules.none(len(histories), len(catalogue)), histories, catalogue.on_sale, 20, 50)
+    lists = ranking.rank(found, scores, popular, best, k, allowed)
     whole = min(k, int(catalogue.on_sale.sum()))
     for row, items in enumerate(lists.items):
         real = items[items >= 0]
@@ -73,8 +84,7 @@ def test_every_list_is_k_distinct_products_on_sale(case: tuple[Catalogue, Histor
         assert (np.diff(lists.scores[row, :whole]) <= 0).all()
         own = set(histories.items[histories.offsets[row] : histories.offsets[row + 1]].tolist())
         for item, reason in zip(real.tolist(), ranking.REASONS[lists.reasons[row, :whole]], strict=True):
-            assert reason != "repeat" or item in own
-            assert reason != "novel" or item not in own
+            assert (reason == "repeat") == (item in own)
 
 
 def test_candidates_are_what_was_touched_and_what_is_expected_next_but_never_off_sale() -> None:
@@ -161,15 +171,14 @@ def test_only_the_strongest_touched_products_become_candidates() -> None:
 
 
 def test_equal_scores_are_ordered_by_code_and_short_lists_filled_from_what_is_popular() -> None:
-    popular = np.array([[5, 2, 9, 7]], np.int32)
-    lists = ranking.rank(listed([[4, 2, -1]], [[False, True, False]]), np.array([[1.0, 1.0, 9.0]]), popular, 4)
+    found = listed([[4, 2, -1]], [[False, True, False]])
+    lists = ranked(found, np.array([[1.0, 1.0, 9.0]]), [[5, 2, 9, 7]], 4)
     assert lists.items.tolist() == [[2, 4, 5, 9]]
     assert ranking.REASONS[lists.reasons[0]].tolist() == ["repeat", "novel", "popular", "popular"]
 
 
 def test_a_user_without_candidates_is_given_what_is_popular() -> None:
-    popular = np.array([[5, 2, 9, 7]], np.int32)
-    lists = ranking.rank(listed([[]]), np.zeros((1, 0)), popular, 2)
+    lists = ranked(listed([[]]), np.zeros((1, 0)), [[5, 2, 9, 7]], 2)
     assert lists.items.tolist() == [[5, 2]]
     assert (np.diff(lists.scores[0]) < 0).all()
 
@@ -208,3 +217,12 @@ def test_a_catalogue_survives_its_file_and_moves_to_other_codes() -> None:
     assert moved.events.tolist() == [0, 2, 1]
     assert stored.ids(stored.codes(pa.array(["p001", "p000"]))).tolist() == ["p001", "p000"]
     assert stored.codes(pa.array(["p001", "x", None])).tolist() == [1, -1, -1]
+
+
+def test_what_rules_bar_is_no_candidate_and_leaves_its_place_to_the_next() -> None:
+    chances = np.array([[0.1, 0.2, 0.3, 0.4]] * 2)
+    barred = Pairs.of(np.array([0, 0, 1]), np.array([1, 5, 2]), 6)
+    found = candidate.gather(
+        bought([0, 1], [0, 1]), shop([True] * 6), 20, HALF_LIVES, 2, outlook([2, 3, 4, 5], chances), barred
+    )
+    assert [sorted(row[row >= 0].tolist()) for row in found.items] == [[0, 3, 4], [0, 1, 4, 5]]

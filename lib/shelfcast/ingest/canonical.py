@@ -8,9 +8,10 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from shelfcast.errors import ConfigError
-from shelfcast.ingest.expressions import Name, references, require_columns
+from shelfcast.ingest.expressions import require_columns
 from shelfcast.ingest.lookups import KEYS, Lookup, join_lookup
 from shelfcast.lake.contract import Contract
+from shelfcast.lake.expressions import Name, references
 from shelfcast.lake.tables import contract
 from shelfcast.settings import Cleaning, Input, Source
 

@@ -11,8 +11,8 @@ from pyspark.sql import functions as F
 
 from shelfcast.errors import ConfigError
 from shelfcast.ingest.canonical import Reading
-from shelfcast.ingest.expressions import references
 from shelfcast.ingest.lookups import KEYS
+from shelfcast.lake.expressions import references
 from shelfcast.lake.paths import filesystem, is_local
 from shelfcast.settings import Settings
 

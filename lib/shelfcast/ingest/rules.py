@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from shelfcast.errors import ConfigError
 from shelfcast.ingest.canonical import Reading
-from shelfcast.ingest.expressions import references
+from shelfcast.lake.expressions import references
 from shelfcast.settings import Rule
 
 

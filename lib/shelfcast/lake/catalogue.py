@@ -15,6 +15,7 @@ from shelfcast.lake.step import Step
 from shelfcast.lake.visible import visible
 
 PURCHASE = "purchase"
+_ALL_STORES = "*"
 _RECENT_DAYS = 14
 
 
@@ -84,7 +85,7 @@ def _with_traits(step: Step, shop: DataFrame, seen: DataFrame, as_of: date, want
     options = step.settings.recommender
     types = None
     if step.has("silver/products"):
-        listed = _valid(step.read("silver/products"), as_of)
+        listed = valid(step.read("silver/products"), as_of)
         kinds = [F.max(name).alias(name) for name in dict.fromkeys(["product_type", *options.groups])]
         listed = listed.groupBy("product_id").agg(*kinds)
         types = listed.select("product_id", "product_type")
@@ -126,14 +127,10 @@ def _barred(step: Step, as_of: date) -> DataFrame | None:
     """Products that a listing or stock side says cannot be bought on as_of."""
     sides: list[DataFrame] = []
     if step.has("silver/products"):
-        listed = _valid(step.read("silver/products"), as_of)
+        listed = valid(step.read("silver/products"), as_of)
         sides.append(listed.where(F.col("listed_until") < F.lit(as_of)).select("product_id"))
     if step.has("silver/stock"):
-        newest = _valid(step.read("silver/stock"), as_of).groupBy("product_id", "store_id")
-        pieces = newest.agg(
-            F.max_by("on_hand", F.coalesce("valid_from", F.lit("0001-01-01").cast("date"))).alias("on_hand")
-        )
-        held = pieces.groupBy("product_id").agg(F.sum("on_hand").alias("on_hand"))
+        held = _stocked(step, as_of).groupBy("product_id").agg(F.max("on_hand").alias("on_hand"))
         sides.append(held.where(F.col("on_hand") <= 0).select("product_id"))
     if not sides:
         return None
@@ -143,8 +140,28 @@ def _barred(step: Step, as_of: date) -> DataFrame | None:
     return barred.distinct()
 
 
-def _valid(side: DataFrame, as_of: date) -> DataFrame:
+def absent_by_store(step: Step, shop: DataFrame, as_of: date) -> DataFrame | None:
+    """Products on sale that the newest count of a store says it has not: store_id, product_id; None without stock."""
+    if not step.has("silver/stock"):
+        return None
+    empty = _stocked(step, as_of).where((F.col("store_id") != _ALL_STORES) & (F.col("on_hand") <= 0))
+    return empty.join(shop.where("on_sale"), "product_id", "left_semi").select("store_id", "product_id")
+
+
+def _stocked(step: Step, as_of: date) -> DataFrame:
+    """The newest count of each product and store that holds on as_of: product_id, store_id, on_hand."""
+    counts = valid(step.read("silver/stock"), as_of)
+    newest = F.max_by("on_hand", F.coalesce("valid_from", F.lit("0001-01-01").cast("date")))
+    return counts.groupBy("product_id", "store_id").agg(newest.alias("on_hand"))
+
+
+def valid(side: DataFrame, as_of: date) -> DataFrame:
+    """Rows of a side that are visible and hold on as_of."""
+    return visible(side, as_of).where(holds(as_of))
+
+
+def holds(as_of: date) -> Column:
+    """Whether a row of a side holds on as_of, by valid_from and valid_to."""
     day = F.lit(as_of)
     began = F.col("valid_from").isNull() | (F.col("valid_from") <= day)
-    lasts = F.col("valid_to").isNull() | (F.col("valid_to") >= day)
-    return visible(side, as_of).where(began & lasts)
+    return began & (F.col("valid_to").isNull() | (F.col("valid_to") >= day))

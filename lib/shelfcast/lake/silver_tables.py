@@ -86,7 +86,8 @@ _SIDES = (
         ("user_id", "string", "user"), ("age", "string", "age band"), ("income", "string", "income band"),
         ("home_ownership", "string", "owner or renter"), ("marital_status", "string", "marital status"),
         ("household_size", "string", "persons"), ("household_composition", "string", "adults and kids"),
-        ("kids", "string", "number of kids"), personal=True,
+        ("kids", "string", "number of kids"),
+        ("opted_out", "boolean", "whether the user wants no recommendations"), personal=True,
     ),
     _side(
         "promotions", "a product's promotion in a store over some days", (),

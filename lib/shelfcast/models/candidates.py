@@ -20,6 +20,7 @@ from shelfcast.models.histories import Histories
 from shelfcast.models.item_neighbours import ItemNeighbours
 from shelfcast.models.item_search import Best, ItemSearch, Masked
 from shelfcast.models.likings import likings
+from shelfcast.models.rules import Pairs
 
 _CLIP = 12.0
 _LEAST_NEAR = 1e-3
@@ -98,32 +99,40 @@ class Outlook:
 
 def gather(
     histories: Histories, catalogue: Catalogue, day: int, half_lives: Sequence[float], most: int, outlook: Outlook,
-    watch: Watch = unwatched,
+    barred: Pairs | None = None, watch: Watch = unwatched,
 ) -> Candidates:  # fmt: skip
     """At most ``most`` touched products on sale, the strongest first kept, the ``most`` untouched ones on sale that the
     sequence model scores highest, and of the others ``most`` that are nearest to what the user touched.
+
+    Args:
+        barred: pairs of these users and products that are no candidates.
     """
+    barred = Pairs.none(len(catalogue)) if barred is None else barred
+    users = np.arange(len(histories) + 1)
     with watch("repeat search"):
         found = habit.habits(histories, day, half_lives)
-        kept = _strongest(found, catalogue.on_sale, most)
+        offered = catalogue.on_sale[found.items] & ~barred.hold(found.users, found.items)
+        kept = _strongest(found, np.flatnonzero(offered), most)
     with watch("novel search"):
-        touched: Masked = (np.searchsorted(found.users, np.arange(len(histories) + 1)), found.items)
-        new = outlook.search.best(outlook.users, most, touched)
-        circle = (
-            None
-            if outlook.neighbours is None or outlook.words is None
-            else (Circle.of(found, outlook.neighbours, outlook.words, len(histories)))
-        )
-        more = new if circle is None else _both(new, circle.nearest(found, new, catalogue.on_sale, most), outlook)
+        rows, codes = barred.split()
+        touched: Masked = (np.searchsorted(found.users, users), found.items)
+        new = outlook.search.best(outlook.users, most, touched, (np.searchsorted(rows, users), codes))
+        circle = None
+        if outlook.neighbours is not None and outlook.words is not None:
+            circle = Circle.of(found, outlook.neighbours, outlook.words, len(histories))
+            rows = np.concatenate([found.users, rows, np.nonzero(new.codes >= 0)[0]])
+            order = np.argsort(rows, kind="stable")
+            codes = np.concatenate([found.items, codes, new.codes[new.codes >= 0]])[order]
+            nearest = circle.nearest((np.searchsorted(rows[order], users), codes), catalogue.on_sale, most)
+            new = _both(new, nearest, outlook)
     with watch("features"):
-        joined = _joined(found, kept, more, catalogue, half_lives, outlook)
+        joined = _joined(found, kept, new, catalogue, half_lives, outlook)
         _complete(joined, histories, catalogue, day, circle)
         return joined
 
 
-def _strongest(found: Habits, on_sale: NDArray[Any], most: int) -> NDArray[Any]:
-    """Places of each user's ``most`` strongest pairs on sale, users ascending."""
-    kept = np.flatnonzero(on_sale[found.items])
+def _strongest(found: Habits, kept: NDArray[Any], most: int) -> NDArray[Any]:
+    """Of the pairs ``kept``, places of each user's ``most`` strongest, users ascending."""
     sizes = np.bincount(found.users[kept], minlength=1)
     many = sizes[found.users[kept]] > most
     if not many.any():

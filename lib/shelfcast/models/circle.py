@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from shelfcast.models.habits import Habits
 from shelfcast.models.item_neighbours import ItemNeighbours, Profile
-from shelfcast.models.item_search import Best
+from shelfcast.models.item_search import Masked
 
 
 @dataclass(frozen=True)
@@ -33,23 +33,17 @@ class Circle:
         weights = found.strength[known] / (1 + found.strength[known])
         return cls(neighbours, Profile(offsets, places[known].astype(np.int32), weights.astype(np.float32)), words)
 
-    def nearest(self, found: Habits, new: Best, on_sale: NDArray[Any], most: int) -> NDArray[Any]:
-        """[users, most] codes on sale that are nearest, -1 behind the last; nothing of what is known of the users.
+    def nearest(self, masked: Masked, on_sale: NDArray[Any], most: int) -> NDArray[Any]:
+        """[users, most] catalogue codes on sale that are nearest and not masked, -1 behind the last.
 
         Args:
-            found: what the users touched.
-            new: what was found for them otherwise.
             on_sale: [catalogue] bool.
         """
-        rows = np.concatenate([found.users, np.nonzero(new.codes >= 0)[0]])
-        codes = np.concatenate([found.items, new.codes[new.codes >= 0]])
-        order = np.argsort(rows, kind="stable")
-        starts = np.searchsorted(rows[order], np.arange(len(new.codes) + 1))
         of_place = np.full(len(self.neighbours.places), -1, np.int32)
         known = np.flatnonzero(self.words > 0)
         of_place[self.words[known] - 1] = known
         allowed = (of_place >= 0) & on_sale[of_place]
-        places = self.neighbours.best(self.profile, allowed, (starts, self.words[codes[order]] - 1), most)
+        places = self.neighbours.best(self.profile, allowed, (masked[0], self.words[masked[1]] - 1), most)
         return np.where(places >= 0, of_place[places], -1)
 
     def scores(self, users: NDArray[Any], items: NDArray[Any]) -> NDArray[Any]:

@@ -31,6 +31,12 @@ class Histories:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
+    @classmethod
+    def empty(cls, users: int) -> "Histories":
+        """Users who did nothing."""
+        none = np.zeros(0, np.int32)
+        return cls(np.zeros(users + 1, np.int64), none, none, none.astype(np.int64), none.astype(bool))
+
     def rows(self) -> NDArray[Any]:
         """[events] the user of each event."""
         return np.repeat(np.arange(len(self)), np.diff(self.offsets))
@@ -51,8 +57,16 @@ class Histories:
 
     def latest(self, most: int) -> "Histories":
         """At most the newest ``most`` events of each user."""
-        from_end = np.repeat(self.offsets[1:], np.diff(self.offsets)) - np.arange(len(self.items))
-        return self.keep(from_end <= most)
+        return self.keep(self._from_end() <= most)
+
+    def older(self, most: int) -> "Histories":
+        """The events that ``latest`` leaves out."""
+        if np.diff(self.offsets).max(initial=0) <= most:
+            return Histories.empty(len(self))
+        return self.keep(self._from_end() > most)
+
+    def _from_end(self) -> NDArray[Any]:
+        return np.asarray(np.repeat(self.offsets[1:], np.diff(self.offsets)) - np.arange(len(self.items)))
 
     def _take(self, offsets: NDArray[Any], events: NDArray[Any]) -> "Histories":
         kinds = None if self.kinds is None else self.kinds[events]

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from shelfcast.models.histories import Histories
 from shelfcast.models.item_neighbours import ItemNeighbours
 from shelfcast.models.item_search import ItemSearch
 from shelfcast.models.ranker import Ranker
+from shelfcast.models.rules import Allowed, Rules
 from shelfcast.models.sequence_ensemble import SequenceEnsemble
 from shelfcast.models.sequences import Sequences
 
@@ -57,43 +58,57 @@ class Recommender:
         return codes_in(self.vocabulary, catalogue.products).astype(np.int32) + 1
 
     def recommend(
-        self, histories: Histories, catalogue: Catalogue, day: int, popular: NDArray[Any], k: int
-    ) -> ranking.Ranked:
-        """Exactly ``k`` distinct products on sale for each user, or all of them where the shop sells fewer.
+        self, histories: Histories, catalogue: Catalogue, day: int, popular: NDArray[Any], k: int,
+        rules: Rules | None = None,
+    ) -> ranking.Ranked:  # fmt: skip
+        """``k`` distinct products for each user, or as many as the user may be offered where those are fewer.
 
         Args:
             histories: everything the users did up to ``day``, nothing later.
             day: as_of, days since 1970-01-01.
             popular: [users, P] as in :func:`shelfcast.models.ranking.rank`.
+            rules: as they bear on these users; None: whatever is on sale may be listed.
         """
-        lists = []
-        for rows, found in self.candidates(histories, catalogue, day):
-            with self.watch("ranker"):
-                scores = self.scores(found)
-            with self.watch("lists"):
-                lists.append(ranking.rank(found, scores, popular[rows], k))
-        if not lists:
-            empty = np.zeros((0, k))
-            return ranking.Ranked(empty.astype(np.int32), empty, empty.astype(np.int8))
-        parts = [(r.items, r.scores, r.reasons) for r in lists]
-        return ranking.Ranked(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+        rules = Rules.none(len(histories), len(catalogue)) if rules is None else rules
+        best = catalogue.best_sellers(len(catalogue))
+        lists = ranking.nothing(len(histories), k)
+        for alike, hidden in rules.alike():
+            offered = catalogue.on_sale & ~hidden
+            shop, others = replace(catalogue, on_sale=offered), best[offered[best]]
+            for rows, found, allowed in self._blocks(histories.users(alike), shop, day, rules.users(alike)):
+                with self.watch("ranker"):
+                    scores = self.scores(found)
+                with self.watch("lists"):
+                    lists.put(alike[rows], ranking.rank(found, scores, popular[alike[rows]], others, k, allowed))
+        return lists
 
     def candidates(self, histories: Histories, catalogue: Catalogue, day: int) -> Iterator[tuple[slice, Candidates]]:
-        """Blocks of users (rows of ``histories``) with their candidates."""
-        histories = histories.latest(int(self.config["history"]))
+        """Blocks of users (rows of ``histories``) with their candidates among all that is on sale."""
+        for rows, found, _ in self._blocks(histories, catalogue, day, Rules.none(len(histories), len(catalogue))):
+            yield rows, found
+
+    def _blocks(
+        self, histories: Histories, catalogue: Catalogue, day: int, rules: Rules
+    ) -> Iterator[tuple[slice, Candidates, Allowed]]:
+        """Blocks of users with what they may be offered and their candidates among that."""
+        length, most = int(self.config["history"]), int(self.config["candidates"])
+        newest = histories.latest(length)
         catalogue = catalogue.with_traits(self.config["traits"], self.config["groups"])
         words = self.words(catalogue)
         codes = np.flatnonzero(catalogue.on_sale & (words > 0)).astype(np.int32)
         table = self._table()
         search = ItemSearch(codes, table, words[codes] - 1)
         with self.watch("encoder"):
-            users = self._users(histories, words, table.shape[1])
+            users = self._users(newest, words, table.shape[1])
         for start in range(0, len(histories), _USERS_AT_ONCE):
             rows = slice(start, min(start + _USERS_AT_ONCE, len(histories)))
-            part = histories.users(np.arange(rows.start, rows.stop))
-            half_lives, most = self.config["half_lives"], int(self.config["candidates"])
+            some = np.arange(rows.start, rows.stop)
+            allowed = Allowed(rules.users(some), histories.users(some), catalogue.on_sale, day, length)
             outlook = Outlook(search, users[rows], self.neighbours, words)
-            yield rows, candidate.gather(part, catalogue, day, half_lives, most, outlook, self.watch)
+            found = candidate.gather(
+                newest.users(some), catalogue, day, self.config["half_lives"], most, outlook, allowed.barred, self.watch
+            )
+            yield rows, found, allowed
 
     def scores(self, found: Candidates) -> NDArray[Any]:
         """[users, C] of candidates, -inf in the padding."""

@@ -14,18 +14,21 @@ from pyspark import Broadcast, SparkFiles, StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from shelfcast.errors import ModelError, ReconciliationError
+from shelfcast.errors import ConfigError, ModelError
 from shelfcast.lake import catalogue as shop
 from shelfcast.lake.step import Outcome, Step, content_id
-from shelfcast.lake.visible import visible
 from shelfcast.models import folder
 from shelfcast.models.catalogue import Catalogue
 from shelfcast.models.histories import Histories
 from shelfcast.models.ranking import REASONS
+from shelfcast.models.rules import Rules, ShopRules
+from shelfcast.score import rules
+from shelfcast.score.lists_close import Books
 
 TABLE = "gold/recommendations"
 _SCHEMA = "user_id string, rank int, product_id string, score double, reason string"
 _EPOCH = date(1970, 1, 1)
+_EVENTS: dict[str, Any] = {"days": np.int32, "times": np.int64, "wanted": bool}
 _LOADED: dict[str, Any] = {}
 
 
@@ -36,18 +39,22 @@ class Shop:
     Attributes:
         catalogue: a Catalogue as bytes.
         popular: store → codes of its best sellers, then of the chain's, distinct; ``""`` stands for no known store.
+        rules: what lists may hold.
     """
 
     catalogue: bytes
     popular: dict[str, NDArray[Any]]
+    rules: ShopRules
 
 
 def run(step: Step) -> Outcome:
     """Rank products for every known user and replace the slice ``as_of`` of gold/recommendations.
 
     Raises:
+        ConfigError: if a rule of section ``lists`` cannot be applied, or the rules leave nothing to be offered.
         ModelError: if the model is missing or damaged.
-        ReconciliationError: if a list is not exactly K distinct products on sale; nothing is written then.
+        ReconciliationError: if a list is not K distinct products that the user may be offered, or all of these where
+            they are fewer; nothing is written then.
     """
     as_of, uri, k = step.day(), step.models.get("recommender", ""), step.settings.score.k
     if not uri:
@@ -56,32 +63,73 @@ def run(step: Step) -> Outcome:
         )
     config = folder.decode_json(folder.load(uri)["config.json"])  # damage is told here, not by a Spark task
     wanted = config["wanted"]
-    products = shop.catalogue(step, as_of, wanted).persist(StorageLevel.MEMORY_AND_DISK)
-    catalogue = Catalogue.from_table(shop.collected(products))
-    offered = int(catalogue.on_sale.sum())
-    if offered < k:
-        step.say(f"only {offered} products are on sale at {as_of}, so lists hold {offered} products instead of {k}")
-    given = Shop(catalogue.to_bytes(), popular(step, products, catalogue, as_of, wanted))
-    users = histories(step, as_of, wanted, int(config["history"]))
-    ranked = recommendations(users, uri, given, as_of, k).persist(StorageLevel.DISK_ONLY)
+    products = rules.products(step, shop.catalogue(step, as_of, wanted), as_of).persist(StorageLevel.MEMORY_AND_DISK)
+    table = shop.collected(products)
+    catalogue = Catalogue.from_table(table.drop_columns(rules.columns(step.settings.lists)))
+    offered = _offered(step, table, as_of)
+    absent = shop.absent_by_store(step, products, as_of)
+    missing = absent.toArrow() if absent is not None else None
+    if not missing:
+        absent = None
+    given = Shop(
+        catalogue.to_bytes(), popular(step, products, catalogue, as_of, wanted),
+        rules.shop_rules(step.settings.lists, k, table, catalogue, missing),
+    )  # fmt: skip
+    everyone = histories(step, as_of, wanted, int(config["history"]))
+    known = everyone.select("user_id", "store_id", "flags", "opted_out").persist(StorageLevel.DISK_ONLY)
+    ranked = recommendations(everyone.where(~F.col("opted_out")), uri, given, as_of, k).persist(StorageLevel.DISK_ONLY)
     try:
-        counts = reconcile(ranked, users, products, min(k, offered), as_of)
+        users = known.where(~F.col("opted_out")).drop("opted_out")
+        counts = Books(step, as_of, users, products, absent, wanted, k).check(ranked)
+        counts["opted_out"] = known.where("opted_out").count()
+        _tell(step, counts, k)
         lists = ranked.withColumn("as_of", F.lit(as_of)).withColumn(
             "model_version", F.lit(uri.rstrip("/").rsplit("/", 1)[-1])
         )
         step.replace(TABLE, lists, slices=[as_of])
     finally:
-        ranked.unpersist()
-        products.unpersist()
+        for frame in (ranked, known, products):
+            frame.unpersist()
     return Outcome(
-        rows_in=counts["users"], rows_out=counts["rows"], counts={**counts, "on_sale": offered},
+        rows_in=counts["users"], rows_out=counts["rows"], counts={**counts, **offered},
         contents={TABLE: {as_of.isoformat(): content_id(TABLE, step.fingerprint)}},
     )  # fmt: skip
 
 
+def _offered(step: Step, table: pa.Table, as_of: date) -> dict[str, Any]:
+    """Counts of products: on sale, of these offered, and those each exclusion speaks of; says what is worth knowing.
+
+    Raises:
+        ConfigError: if products are on sale, but the rules exclude them all.
+    """
+    k = step.settings.score.k
+    sold, offered = (int(np.count_nonzero(table[name])) for name in (rules.SOLD, "on_sale"))
+    excluded = rules.concerned(step.settings.lists, table)
+    for name, count in excluded.items():
+        if not count:
+            step.say(f"lists.exclusions.{name} speaks of none of the {sold} products on sale at {as_of}")
+    if sold and not offered:
+        told = ", ".join(f"{name}: {count}" for name, count in excluded.items() if count)
+        raise ConfigError(
+            f"lists.exclusions leaves none of the {sold} products on sale at {as_of} to be offered ({told}); correct "
+            "their conditions"
+        )
+    if offered < k:
+        step.say(f"only {offered} products may be offered at {as_of}, so lists hold {offered} products instead of {k}")
+    return {"on_sale": sold, "offered": offered, "exclusions": excluded}
+
+
+def _tell(step: Step, counts: dict[str, int], k: int) -> None:
+    if counts["opted_out"]:
+        step.say(f"{counts['opted_out']} users want no recommendations and get no list")
+    if counts["short_lists"]:
+        step.say(f"{counts['short_lists']} users may be offered fewer than {k} products: their lists hold all of these")
+
+
 def histories(step: Step, as_of: date, wanted: list[str], most: int) -> DataFrame:
     """A row a known user: user_id, store_id of the newest week, and arrays in time order of the ``most`` newest events:
-    items, days, times (seconds), wanted. Users of silver/users without an event have null arrays.
+    items, days, times (seconds), wanted; earlier_items and earlier_days of wanted events before them; flags and
+    opted_out as in ``rules.users``. Users of silver/users without an event have null arrays.
     """
     types = step.settings.recommender.event_types
     event = F.arrays_zip("items", "types", "dates", "times")
@@ -100,18 +148,24 @@ def histories(step: Step, as_of: date, wanted: list[str], most: int) -> DataFram
     )
     events = by_user.select("user_id", "store_id", F.flatten("weeks.events").alias("events"))
     newest = F.when(F.size("events") > most, F.slice("events", -most, most)).otherwise(F.col("events"))
-    users = events.withColumn("events", newest).select(
+    older = F.slice("events", 1, F.greatest(F.size("events") - most, F.lit(0)))
+    bought = F.array_distinct(
+        F.transform(
+            F.filter(older, lambda e: e["types"].isin(wanted)),
+            lambda e: F.struct(e["items"].alias("items"), F.unix_date(e["dates"]).alias("days")),
+        )
+    )
+    users = events.select("user_id", "store_id", newest.alias("events"), bought.alias("bought")).select(
         "user_id",
         "store_id",
         F.col("events.items").alias("items"),
         F.transform("events", lambda e: F.unix_date(e["dates"])).alias("days"),
         F.transform("events", lambda e: F.unix_seconds(e["times"])).alias("times"),
         F.transform("events", lambda e: e["types"].isin(wanted)).alias("wanted"),
+        F.col("bought.items").alias("earlier_items"),
+        F.col("bought.days").alias("earlier_days"),
     )
-    if not step.has("silver/users"):
-        return users
-    registered = visible(step.read("silver/users"), as_of).select("user_id").distinct()
-    return users.join(registered, "user_id", "full")
+    return rules.users(step, users, as_of)
 
 
 def popular(
@@ -153,7 +207,7 @@ def scorer(
         catalogue = Catalogue.from_bytes(given.value.catalogue)
         for frame in frames:
             if len(frame):
-                yield ranked_rows(model, frame, catalogue, given.value.popular, day, k)
+                yield ranked_rows(model, frame, catalogue, given.value, day, k)
 
     return score
 
@@ -174,14 +228,13 @@ def loaded(uri: str) -> Any:
     return _LOADED[uri]
 
 
-def ranked_rows(
-    model: Any, users: pd.DataFrame, catalogue: Catalogue, best: dict[str, NDArray[Any]], day: int, k: int
-) -> pd.DataFrame:
+def ranked_rows(model: Any, users: pd.DataFrame, catalogue: Catalogue, given: Shop, day: int, k: int) -> pd.DataFrame:
     """The lists of some users, a row a place."""
-    chain = best[""]
-    stores = users["store_id"].fillna("").astype(str)
-    popular_codes = np.stack([best.get(store, chain) for store in stores])
-    ranked = model.recommend(tensors(users, catalogue), catalogue, day, popular_codes, k)
+    chain = given.popular[""]
+    stores = users["store_id"].fillna("").astype(str).to_numpy()
+    popular_codes = np.stack([given.popular.get(store, chain) for store in stores])
+    asked = Rules(given.rules, users["flags"].to_numpy(np.int64), stores, earlier(users, catalogue))
+    ranked = model.recommend(tensors(users, catalogue), catalogue, day, popular_codes, k, asked)
     rows, places = np.nonzero(ranked.items >= 0)
     return pd.DataFrame(
         {
@@ -196,64 +249,27 @@ def ranked_rows(
 
 def tensors(users: pd.DataFrame, catalogue: Catalogue) -> Histories:
     """Rows of :func:`histories` as flat arrays; null arrays are empty."""
-    known = users["items"].notna().to_numpy()
-    sizes = np.zeros(len(users), np.int64)
-    sizes[known] = [len(items) for items in users["items"][known]]
-
-    def flat(name: str, kind: Any) -> NDArray[Any]:
-        parts = list(users[name][known])
-        return np.concatenate(parts).astype(kind) if parts else np.zeros(0, kind)
-
-    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    codes = catalogue.codes(pa.array(flat("items", object), pa.string())).astype(np.int32)
-    found = Histories(offsets, codes, flat("days", np.int32), flat("times", np.int64), flat("wanted", bool))
+    offsets, codes = _coded(users["items"], catalogue)
+    days, times, flags = (_flat(users[name], kind) for name, kind in _EVENTS.items())
+    found = Histories(offsets, codes, days, times, flags)
     return found.keep(codes >= 0)
 
 
-def reconcile(ranked: DataFrame, users: DataFrame, products: DataFrame, k: int, as_of: date) -> dict[str, int]:
-    """Check that every user, and no other, has ranks 1..k of distinct products that are on sale.
+def earlier(users: pd.DataFrame, catalogue: Catalogue) -> Histories:
+    """What users bought before the events of :func:`tensors`."""
+    offsets, codes = _coded(users["earlier_items"], catalogue)
+    days = _flat(users["earlier_days"], np.int32)
+    found = Histories(offsets, codes, days, days.astype(np.int64), np.ones(len(days), bool))
+    return found.keep(codes >= 0)
 
-    Returns:
-        users, rows, and rows by reason.
 
-    Raises:
-        ReconciliationError: naming a user or product.
-    """
-    where = f"gold/recommendations of {as_of}"
-    lists = ranked.groupBy("user_id").agg(
-        F.count("*").alias("rows"),
-        F.countDistinct("product_id").alias("products"),
-        F.sort_array(F.collect_list("rank")).alias("ranks"),
-    )
-    ranks = F.array(*[F.lit(place) for place in range(1, k + 1)]) if k else F.array().cast("array<int>")
-    whole = (F.col("rows") == k) & (F.col("products") == k) & (F.col("ranks") == ranks)
-    wrong = lists.where(~whole).head()
-    if wrong is not None:
-        raise ReconciliationError(
-            f"{where}: user {wrong['user_id']} has {wrong['rows']} rows with {wrong['products']} distinct products, "
-            f"expected ranks 1 to {k} of distinct products; nothing was written, please report this"
-        )
-    people = users.select("user_id")
-    if k:
-        astray = people.join(lists.select("user_id"), "user_id", "left_anti").head()
-        if astray is not None:
-            raise ReconciliationError(
-                f"{where}: user {astray['user_id']} has no list; nothing was written, please report this"
-            )
-    sold = products.where("on_sale").select("product_id")
-    stale = ranked.join(sold, "product_id", "left_anti").head()
-    if stale is not None:
-        raise ReconciliationError(
-            f"{where}: product {stale['product_id']} is not on sale; nothing was written, please report this"
-        )
-    reasons = {row["reason"]: int(row["count"]) for row in ranked.groupBy("reason").count().collect()}
-    count = people.count()
-    if lists.count() != (count if k else 0):
-        raise ReconciliationError(
-            f"{where}: some lists belong to no known user; nothing was written, please report this"
-        )
-    return {
-        "users": count,
-        "rows": sum(reasons.values()),
-        **{f"reason_{name}": n for name, n in sorted(reasons.items())},
-    }
+def _coded(items: pd.Series, catalogue: Catalogue) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Offsets of arrays, and the codes of the products they hold, one array after the other."""
+    sizes = [0 if own is None else len(own) for own in items]
+    codes = catalogue.codes(pa.array(_flat(items, object), pa.string())).astype(np.int32)
+    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64), codes
+
+
+def _flat(arrays: pd.Series, kind: Any) -> NDArray[Any]:
+    parts = [own for own in arrays if own is not None]
+    return np.concatenate(parts).astype(kind) if parts else np.zeros(0, kind)

@@ -2,6 +2,8 @@
 
 from datetime import date
 
+from pydantic import model_validator
+
 from shelfcast.settings.job import (
     Calendar,
     Censoring,
@@ -14,14 +16,15 @@ from shelfcast.settings.job import (
     Train,
     Windows,
 )
+from shelfcast.settings.lists import Exclusion, Lists
 from shelfcast.settings.logs import Bounds, Cleaning, Input, Rule, Source
 from shelfcast.settings.models import Forecaster, Recommender, Rivals, Searched, Tuning
 from shelfcast.settings.section import Section
 
 __all__ = [
-    "Bounds", "Calendar", "Censoring", "Cleaning", "Demand", "Evaluate", "Forecaster", "Input", "Recommender", "Report",
-    "Rivals", "Rule", "Score", "Searched", "Section", "Settings", "Source", "Spark", "Totals", "Train", "Tuning",
-    "Windows",
+    "Bounds", "Calendar", "Censoring", "Cleaning", "Demand", "Evaluate", "Exclusion", "Forecaster", "Input", "Lists",
+    "Recommender", "Report", "Rivals", "Rule", "Score", "Searched", "Section", "Settings", "Source", "Spark", "Totals",
+    "Train", "Tuning", "Windows",
 ]  # fmt: skip
 
 
@@ -43,7 +46,17 @@ class Settings(Section):
     recommender: Recommender
     train: Train
     score: Score
+    lists: Lists
     totals: Totals
     evaluate: Evaluate
     rivals: Rivals
     report: Report
+
+    @model_validator(mode="after")
+    def _counts_make_a_list(self) -> "Settings":
+        novel, repeat, k = self.lists.novel, self.lists.repeat, self.score.k
+        if max(novel or 0, repeat or 0) > k:
+            raise ValueError(f"lists.novel and lists.repeat must not exceed score.k = {k}")
+        if novel is not None and repeat is not None and novel + repeat != k:
+            raise ValueError(f"lists.novel + lists.repeat must be score.k = {k}; leave one of them out")
+        return self
