@@ -23,13 +23,13 @@ from shelfcast.lake.ledger import Ledger, Record, way_mark
 from shelfcast.lake.step import Outcome, content_id
 from shelfcast.lake.store import Lake
 from shelfcast.pipeline import Done, Listener, Pipeline
-from shelfcast.settings import Score, Settings
+from shelfcast.settings import Settings
 from shelfcast.stages import EVALUATE, FEATURES, INGEST, SCORE_RECOMMENDATIONS, TRAIN_RECOMMENDER, code_id
 
 WAY = "bench"
 """Marks the models in ops/metrics, so that evaluating the run's own lists leaves these figures alone."""
 TABLE = "gold/recommendations"
-_DECIDES = ("recommender", "score", "demand", "calendar", "train", "seed")
+_DECIDES = ("recommender", "score", "lists", "demand", "calendar", "train", "seed")
 _STEP = "bench recommend"
 # What the fingerprint of a comparison leaves out: it is made on the way, or has nothing to do with lists.
 _APART = (TABLE, "gold/forecasts", "gold/totals", "gold/windows")
@@ -44,7 +44,7 @@ RIVALS: dict[str, Callable[[Ground, int], DataFrame]] = {
 def configuration(settings: Settings) -> str:
     """Hash of the parts of the configuration that decide the lists: the same hash, the same lists."""
     config = settings.model_dump(mode="json")
-    return content_id({section: config[section] for section in _DECIDES})[:16]
+    return content_id({section: config[section] for section in _DECIDES if section in config})[:16]
 
 
 def recommend(settings: Settings, origins: Sequence[date], listener: Listener) -> Result:
@@ -117,11 +117,11 @@ def _novel_lists(settings: Settings, listener: Listener, day: date) -> DataFrame
 
     They are scored before the configured lists, so that the lake is left with those.
     """
-    chosen = settings.score.model_dump()
-    if "mode" not in chosen:
+    chosen = settings.model_dump()
+    if "lists" not in chosen:
         return None
-    novel = settings.model_copy(update={"score": Score.model_validate(chosen | {"mode": "novel"})})
-    pipeline = Pipeline(novel, listener)
+    chosen["lists"] |= {"mode": "novel", "novel": None, "repeat": None}
+    pipeline = Pipeline(Settings.model_validate(chosen), listener)
     pipeline.run(SCORE_RECOMMENDATIONS, day)
     return _lists(pipeline.lake, day)
 
