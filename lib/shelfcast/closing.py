@@ -12,7 +12,7 @@ from shelfcast.lake.snapshot import Snapshot
 from shelfcast.pipeline import Done
 from shelfcast.terminal import facts, rows, summary
 
-_HEADLINES = ("wape", "rmse", "bias", "recall@10", "ndcg@10")
+_HEADLINES = ("wape", "rmse", "bias", "recall@10", "ndcg@10", "mrr@10", "coverage@10", "novelty@10")
 
 
 def closing(lake: str, as_of: date, done: Sequence[Done]) -> tuple[dict[str, Any], list[Table | str]]:

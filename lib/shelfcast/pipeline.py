@@ -126,7 +126,7 @@ class Pipeline:
         Raises:
             ConfigError: if the logs hold nothing up to it, or end more than a week before it.
         """
-        first, last = self._span()
+        first, last = self.span()
         own = [source.as_of for source in self.settings.sources.values() if source.as_of is not None]
         chosen = self.settings.as_of or (own[0] if len(self.settings.sources) == len(own) == 1 else None)
         if chosen is None:
@@ -139,7 +139,7 @@ class Pipeline:
             )
         return chosen
 
-    def _span(self) -> tuple[date, date]:
+    def span(self) -> tuple[date, date]:
         """First and last store-local date in silver/events."""
         snapshot = Snapshot(self.settings.lake, "silver/events")
         slices = snapshot.slices()

@@ -15,13 +15,14 @@ from shelfcast.lake.step import Step
 from shelfcast.lake.tables import contract
 from shelfcast.models import candidates, folder
 from shelfcast.models.ranker import Ranker
-from shelfcast.models.recommending import Recommender, build_sequence
+from shelfcast.models.recommending import Recommender
+from shelfcast.models.sequence_ensemble import SequenceEnsemble
 from shelfcast.score import recommendations
 from shelfcast.settings import Settings
 
 AS_OF = date(2024, 3, 31)  # a Sunday
 CONFIG = {
-    "dim": 4, "units": 3, "dropout": 0.0, "temperature": 0.1, "item_bias": True, "half_lives": [2.0, 16.0],
+    "encoder": "lstm", "members": 1, "dim": 4, "units": 3, "dropout": 0.0, "temperature": 0.1, "item_bias": True, "half_lives": [2.0, 16.0],
     "traits": [], "groups": [], "candidates": 5, "max_length": 4, "history": 50,
     "wanted": ["purchase"], "event_types": ["purchase", "view"],
 }  # fmt: skip
@@ -63,7 +64,7 @@ def model(tmp_path: Path, known: tuple[str, ...] = ("bread", "jam", "milk", "tea
     """A model folder with random weights."""
     width = len(candidates.names(CONFIG["half_lives"], []))
     built = Recommender(
-        CONFIG, pa.array(known), build_sequence(CONFIG, len(known)), Ranker(np.zeros(width), np.ones(width))
+        CONFIG, pa.array(known), SequenceEnsemble.build(CONFIG, len(known)), Ranker(np.zeros(width), np.ones(width))
     )
     uri = str(tmp_path / "models" / "recommender" / "v1")
     folder.publish(uri, built.files())

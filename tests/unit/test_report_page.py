@@ -115,6 +115,30 @@ def test_every_figure_is_json_without_markup(full: Path) -> None:
         assert not set(text) & set("<>&")
 
 
+def test_recommendations_are_told_by_shopper_and_by_product_unless_too_few_shoppers_are_behind_them(
+    tmp_path: Path,
+) -> None:
+    put(tmp_path, "gold/recommendations", place("u1", 1, "p1"))
+    rows = []
+    for segment, users, ours in (
+        ("all", 90, 0.4), ("history=1-9", 4, 0.111), ("history=10-49", 50, 0.222), ("target=tail", 60, 0.333),
+        ("target=head", 70, 0.444),
+    ):  # fmt: skip
+        rows += [metric("recommender", "users", users, segment),
+                 metric("recommender", "recall@10", ours, segment, "personal_frequency"),
+                 metric("recommender", "recall@10_interval_low", -0.021, segment),
+                 metric("recommender", "recall@10_interval_high", 0.034, segment),
+                 metric("personal_frequency", "recall@10", 0.3, segment)]  # fmt: skip
+    rows += [metric("recommender", "coverage@10", 0.987), metric("recommender", "novelty@10", 3.21)]
+    Ledger(str(tmp_path)).replace_metrics(AS_OF, rows)
+    text = " ".join(Page(render(facts(tmp_path))).text.split())
+    assert "The difference in recall lies between −0.021 and +0.034 (95 %, paired over shoppers)" in text
+    assert "10-49500.222personal frequency0.300-0.021 … 0.034" in text
+    assert "0.111" not in text
+    assert text.index("head700.444") < text.index("tail600.333")
+    assert "0.9873.210" in text
+
+
 def test_the_page_is_one_file_that_may_not_use_the_network(full: Path) -> None:
     html = render(facts(full))
     assert all(reference.startswith("#") for reference in Page(html).references)

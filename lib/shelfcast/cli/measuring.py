@@ -61,6 +61,29 @@ def bench_forecast(  # noqa: PLR0913, PLR0917 - a command's options
     _tried(run, lambda terminal: backtest.forecast(settings, days, terminal, chosen))
 
 
+@bench_app.command("recommend")
+def bench_recommend(
+    origins: Annotated[
+        list[str] | None,
+        typer.Option("--origins", "--origin", metavar="DAY,DAY,...", help="Origins; default evaluate.origins."),
+    ] = None,
+    conf: Conf = None, set_: Set = None, lake: LakeUri = None, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Backtest ranked lists at rolling origins against popularity, personal frequency, item-kNN and Spark ALS."""
+    from shelfcast.recommender_bench import configuration, recommend
+
+    run = opened(conf, set_, lake, None, as_json)
+    settings = run.loaded.settings
+    days = [day(text.strip()) for given in origins or [] for text in given.split(",")]
+    run.console().print(f"Configuration {configuration(settings)}", highlight=False)
+    with run.terminal() as terminal:
+        result = recommend(settings, days, terminal)
+    if not as_json:
+        for table in result.tables:
+            Console().print(table)
+    print(json.dumps(result.document, default=str))
+
+
 def _plans(text: str) -> tuple[str, ...]:
     found = tuple(part.strip() for part in text.split(","))
     if found == ("none",):

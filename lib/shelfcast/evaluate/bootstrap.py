@@ -1,4 +1,4 @@
-"""How sure a difference in WAPE is: a paired bootstrap over series, overall and by segment."""
+"""How sure a difference is: a paired bootstrap over series for WAPE, over users for what a list finds."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -75,6 +75,31 @@ def intervals(
             ratios = drawn[sold > 0, place, column] / sold[sold > 0]
             low, high = np.quantile(ratios, [0.025, 0.975])
             yield segment, rival, (float(whole[place, column] / whole[place, 0]), float(low), float(high))
+
+
+def mean_intervals(
+    sums: npt.NDArray[Any], counts: npt.NDArray[Any], seed: int, resamples: int = RESAMPLES
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+    """Means with their 95 % percentile intervals (Efron 1979), from sums over buckets of users.
+
+    Whole buckets are drawn. A user's bucket is chance, so that the variance of a bucket's sum is that of its users'
+    sum, and drawing buckets is as good as drawing users, whatever their number.
+
+    Args:
+        sums: [buckets, columns] of differences.
+        counts: [buckets, columns] users behind them; of no column all 0.
+        seed: of the draws, which are the same for all columns.
+        resamples: how many.
+
+    Returns:
+        means, lower and upper ends, each [columns].
+    """
+    columns = sums.shape[1]
+    drawn = _drawn(np.concatenate([sums, counts], axis=1), len(sums), seed, resamples)
+    users = drawn[:, columns:]
+    ratios = np.divide(drawn[:, :columns], users, out=np.full_like(users, np.nan), where=users > 0)
+    low, high = np.nanquantile(ratios, [0.025, 0.975], axis=0)
+    return sums.sum(axis=0) / counts.sum(axis=0), low, high
 
 
 def _by_series(

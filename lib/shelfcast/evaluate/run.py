@@ -1,8 +1,8 @@
 """The step: measures a published slice whose truth has arrived and writes the figures to ops/metrics."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 from pyspark import StorageLevel
@@ -13,9 +13,8 @@ from shelfcast.errors import ReconciliationError, TableMissing
 from shelfcast.evaluate import baselines, bootstrap, compared, forecast_metrics, recommendations, sums, totals, truth
 from shelfcast.evaluate.compared import Protocol
 from shelfcast.evaluate.forecast_metrics import Figure
-from shelfcast.evaluate.recommendations import Question
+from shelfcast.evaluate.purchases import asked
 from shelfcast.evaluate.truth import Span
-from shelfcast.lake.cutoffs import period_days
 from shelfcast.lake.ledger import Ledger, way_mark
 from shelfcast.lake.step import Outcome, Step, content_id
 from shelfcast.models import boosting
@@ -156,15 +155,12 @@ def _recommendations(
     version = lists.select("model_version").first()
     if version is None:
         return
-    settings = step.settings
-    end = step.day() + timedelta(days=settings.windows.horizon * period_days(settings.demand.grains[0]))
-    counts["recommendations"] = {"arrived": newest is not None and newest >= end}
+    question = asked(step.settings, step.day())
+    counts["recommendations"] = {"arrived": newest is not None and newest >= question.end}
     if not counts["recommendations"]["arrived"]:
-        step.say(f"recommendations are measured when everything up to {end} has arrived")
+        step.say(f"recommendations are measured when everything up to {question.end} has arrived")
         return
-    found = recommendations.measure(
-        events, lists, Question(step.day(), end, settings.score.k, settings.score.on_sale_weeks)
-    )
+    found = recommendations.measure(events, lists, question, step.settings.seed)
     if not found:
         step.say(f"nobody with a history bought anything after {step.day()}: recommendations are not measured")
     yield from _rows(step, found, recommendations.MODEL, version["model_version"], "")
@@ -175,14 +171,28 @@ def _rows(
 ) -> Iterator[dict[str, Any]]:
     """Rows of ops/metrics; where several ways of knowing plans are compared, models carry the way's name."""
     mark = way_mark(step.settings.evaluate.way)
+    return rows(found, step.day(), step.run_id, {model: version}, prefix=prefix, mark=mark)
+
+
+def rows(
+    found: Iterable[Figure], as_of: date, run_id: str, versions: Mapping[str, str | None], *,
+    prefix: str = "", mark: str = "",
+) -> Iterator[dict[str, Any]]:  # fmt: skip
+    """Rows of ops/metrics.
+
+    Args:
+        versions: model → the folder it came from, of those that were trained.
+        prefix: what segments begin with.
+        mark: what the names of models end with.
+    """
     for figure in found:
         yield {
-            "as_of": step.day(),
+            "as_of": as_of,
             "model": figure.model + mark,
-            "model_version": version if figure.model == model and version else "-",
+            "model_version": versions.get(figure.model) or "-",
             "metric": figure.metric,
             "segment": prefix + figure.segment,
             "value": figure.value,
             "baseline": figure.baseline + mark if figure.baseline else None,
-            "run_id": step.run_id,
+            "run_id": run_id,
         }

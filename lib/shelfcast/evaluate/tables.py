@@ -24,14 +24,14 @@ def of_way(name: str, origins: Mapping[date, Origin]) -> list[Table]:
     return [_accuracy(name, origins), _ours(origins), _segments(list(origins.values()))]
 
 
-def _columns(table: Table, first: str, heads: Iterable[str]) -> Table:
+def columns(table: Table, first: str, heads: Iterable[str]) -> Table:
     table.add_column(first, no_wrap=True)
     for head in heads:
         table.add_column(head, justify="right", no_wrap=True)
     return table
 
 
-def _mean(values: Iterable[float | None]) -> float | None:
+def mean(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None
 
@@ -39,10 +39,10 @@ def _mean(values: Iterable[float | None]) -> float | None:
 def _accuracy(name: str, origins: Mapping[date, Origin]) -> Table:
     """A row per model, most accurate first by mean WAPE; a star marks each origin's best baseline."""
     title = f"Plans known ahead: {name} · WAPE of the median · RMSE · bias of the mean"
-    table = _columns(Table(title=title), "model", [*(day.isoformat() for day in origins), "mean"])
+    table = columns(Table(title=title), "model", [*(day.isoformat() for day in origins), "mean"])
     every = list(origins.values())
     names = {name for origin in every for name in origin.baselines()}
-    order = sorted(names, key=lambda name: _mean(o.value(name, "wape") for o in every) or float("inf"))
+    order = sorted(names, key=lambda name: mean(o.value(name, "wape") for o in every) or float("inf"))
     for model in (MODEL, *order):
         cells = [_cell([origin], model) + (" *" if model == origin.best else "") for origin in every]
         table.add_row(model, *cells, _cell(every, model), style="bold" if model == MODEL else None)
@@ -50,7 +50,7 @@ def _accuracy(name: str, origins: Mapping[date, Origin]) -> Table:
 
 
 def _cell(origins: Sequence[Origin], model: str) -> str:
-    wape, rmse, bias = (_mean(o.value(model, metric) for o in origins) for metric in ("wape", "rmse", "bias"))
+    wape, rmse, bias = (mean(o.value(model, metric) for o in origins) for metric in ("wape", "rmse", "bias"))
     return f"{number(wape)} · {number(rmse, '.2f')} · {number(bias, '+.2f')}"
 
 
@@ -60,7 +60,7 @@ def number(value: float | None, form: str = ".3f") -> str:
 
 def _ours(origins: Mapping[date, Origin]) -> Table:
     """Scaled errors, calibration and differences of the model."""
-    table = _columns(Table(), "forecaster", [*(day.isoformat() for day in origins), "mean"])
+    table = columns(Table(), "forecaster", [*(day.isoformat() for day in origins), "mean"])
     rows: dict[str, Callable[[Origin], float | None]] = {
         "RMSSE": lambda o: o.value(MODEL, "rmsse"),
         "  best baseline's": lambda o: o.value(o.named.get(("rmsse", "all")), "rmsse"),
@@ -74,12 +74,12 @@ def _ours(origins: Mapping[date, Origin]) -> Table:
     for label, figure in rows.items():
         found = [figure(origin) for origin in origins.values()]
         if any(value is not None for value in found):
-            table.add_row(label, *[number(value) for value in found], number(_mean(found)))
+            table.add_row(label, *[number(value) for value in found], number(mean(found)))
     table.add_section()
     for label, prefix in (("best baseline", ""), ("best statistical", "statistical_"), (_LIGHTGBM, "lightgbm_")):
         if any(origin.difference(prefix)[0] is not None for origin in origins.values()):
-            cells = [_interval(origin.difference(prefix)) for origin in origins.values()]
-            middle = _mean(origin.difference(prefix)[0] for origin in origins.values())
+            cells = [interval(origin.difference(prefix)) for origin in origins.values()]
+            middle = mean(origin.difference(prefix)[0] for origin in origins.values())
             table.add_row(f"WAPE − {label}, 95 %", *cells, number(middle, "+.3f"))
     return table
 
@@ -96,7 +96,7 @@ def _deciles(origin: Origin) -> list[float | None]:
     return [v for segment, v in origin.segments("coverage_q90").items() if segment.startswith("decile=")]
 
 
-def _interval(values: Sequence[float | None]) -> str:
+def interval(values: Sequence[float | None]) -> str:
     return f"{number(values[1], '+.3f')} … {number(values[2], '+.3f')}"
 
 
@@ -106,19 +106,19 @@ def _segments(origins: Sequence[Origin]) -> Table:
     if all(origin.value(rival, "wape") is None for origin in origins):
         rival, prefix = "best baseline", ""
     heads = ["WAPE", "best statistical", rival, "better by", "95 %, at most", "P(y<q90)", "P(y≤q90)", "P(u≤.9)"]
-    table = _columns(Table(title="By segment, mean over origins"), "segment", heads)
+    table = columns(Table(title="By segment, mean over origins"), "segment", heads)
     for segment in dict.fromkeys(segment for origin in origins for segment in ("all", *origin.segments("wape"))):
-        ours = _mean(origin.value(MODEL, "wape", segment) for origin in origins)
-        theirs = _mean(origin.value(rival if prefix else origin.best, "wape", segment) for origin in origins)
+        ours = mean(origin.value(MODEL, "wape", segment) for origin in origins)
+        theirs = mean(origin.value(rival if prefix else origin.best, "wape", segment) for origin in origins)
         better = 1 - ours / theirs if ours is not None and theirs else None
         highest = [origin.difference(prefix, segment)[2] for origin in origins]
         known = [value for value in highest if value is not None]
         covered = [
-            _mean(origin.value(MODEL, metric, segment) for origin in origins)
+            mean(origin.value(MODEL, metric, segment) for origin in origins)
             for metric in ("below_q90", "at_most_q90", "coverage_q90")
         ]
         table.add_row(
-            segment, number(ours), number(_mean(o.value(o.statistical, "wape", segment) for o in origins)),
+            segment, number(ours), number(mean(o.value(o.statistical, "wape", segment) for o in origins)),
             number(theirs), number(better, "+.1%"), number(max(known, default=None), "+.3f"),
             *[number(value) for value in covered],
         )  # fmt: skip

@@ -69,6 +69,11 @@ class Metrics:
         low, high = (self.value(FORECASTER, f"{prefix}wape_interval_{end}") for end in ("low", "high"))
         return None if low is None or high is None else (low, high)
 
+    def list_interval(self, metric: str, segment: str = "all") -> tuple[float, float] | None:
+        """95 % interval of the recommender's metric less the best baseline's."""
+        low, high = (self.value(RECOMMENDER, f"{metric}_interval_{end}", segment) for end in ("low", "high"))
+        return None if low is None or high is None else (low, high)
+
     def value_added(self, metric: str = "wape") -> float | None:
         """Forecast value added: the share of the best baseline's error that the forecaster saves."""
         stored = self.value(FORECASTER, "fva")
@@ -124,7 +129,8 @@ def metrics(reader: Reader, as_of: date, versions: Sequence[str] = ()) -> Metric
         names = {key: row[key].removesuffix(mark) if row[key] else None for key in ("model", "baseline")}
         parts.setdefault(mark.strip("[]"), []).append({**row, **names})
     ways = {way: _figures(part) for way, part in parts.items() if way}
-    return replace(_figures(parts.get("", [])), ways=ways)
+    forecast = {way: found for way, found in ways.items() if found.value(FORECASTER, "wape") is not None}
+    return replace(_figures(parts.get("", [])), ways=forecast)
 
 
 def _figures(rows: Sequence[Mapping[str, Any]]) -> Metrics:

@@ -15,6 +15,7 @@ from shelfcast.report.accuracy import FORECASTER, RECOMMENDER, Metrics, Score, l
 from shelfcast.report.demand import Frame, Outlook
 from shelfcast.report.drivers import drivers
 from shelfcast.report.intake import FATES, Intake
+from shelfcast.report.list_accuracy import list_accuracy
 from shelfcast.report.lists import Lists
 from shelfcast.report.palette import COLOURS, swaps
 from shelfcast.report.process import Model, Took
@@ -23,7 +24,6 @@ from shelfcast.report.totals import Totals
 FORECAST_METRICS = {
     "wape": "WAPE", "wape_rounded": "WAPE, rounded", "rmse": "RMSE of the mean", "bias": "Bias", "pinball": "Pinball",
 }  # fmt: skip
-LIST_METRICS = {"recall@10": "Recall@10", "ndcg@10": "NDCG@10"}
 RECENT = 26  # periods of history on a series' chart
 
 
@@ -90,7 +90,7 @@ def render(facts: Facts) -> str:
         intake=facts.intake, fates=FATES, total=facts.total, totals=facts.totals, arrived=arrived,
         total_chart=_safe(charts.outlook(facts.total, height=360)) if facts.total else None,
         chosen=facts.chosen, worst=facts.worst, promoted=any(line.promoted for line in facts.chosen),
-        **_accuracy(facts.metrics), **_recommendations(facts.metrics), lists=facts.lists,
+        **_accuracy(facts.metrics), **_lists(facts.metrics, facts.smallest_group), lists=facts.lists,
         steps=facts.steps, fresh=[one for one in facts.steps if not one.reused], models=facts.models,
         published=facts.published, smallest=facts.smallest_group,
         colours=COLOURS, swaps=swaps(), plotly=_safe(get_plotlyjs()),
@@ -226,19 +226,9 @@ def _ways(metrics: Metrics) -> list[Way]:
     ]  # fmt: skip
 
 
-def _recommendations(metrics: Metrics) -> dict[str, Any]:
-    heads = {name: head for name, head in LIST_METRICS.items() if metrics.ranked(name, RECOMMENDER)}
-    scores = metrics.ranked("recall@10", RECOMMENDER)
-    ours, best = metrics.value(RECOMMENDER, "recall@10"), metrics.best_baseline("recall@10", RECOMMENDER)
-    verdict = f"They found {ours:.1%} of what could be found" if ours is not None else ""
-    if verdict and best:
-        verdict += f", {charts.words(best.model)} {best.value:.1%}"
-    return {
-        "recommender": metrics.table(list(heads), RECOMMENDER) if scores else [],
-        "recommender_heads": list(heads.values()),
-        "recommender_verdict": f"{verdict}." if verdict else "",
-        "recall_chart": _safe(charts.dots(scores, "Recall@10")),
-    }
+def _lists(metrics: Metrics, smallest: int) -> dict[str, Any]:
+    found = list_accuracy(metrics, smallest)
+    return {**found, "recall_chart": _safe(found["recall_chart"])}
 
 
 def whole(value: float | None) -> str:
