@@ -47,12 +47,13 @@ class SequenceRecommender(keras.Model):
         )
         self.recency = self.add_weight(shape=(), initializer="ones", name="recency")
         self.bias = self.add_weight(shape=(items + 1,), initializer="zeros", name="bias", trainable=bias)
+        self.embedding.build()
         self(np.ones((1, 2), np.int32))
 
     def call(self, numbers: Any, training: bool = False) -> Any:
         """User vectors [batch, T, dim] of norm 1 after each of the items ``numbers`` [batch, T]."""
         numbers = tf.convert_to_tensor(numbers)
-        x = self.input_dropout(_unit(self.embedding(numbers)), training=training)
+        x = self.input_dropout(_unit(tf.gather(self.embedding.embeddings.value, numbers)), training=training)
         z = self.state(self.lstm(x * (self.dim**0.5 / 2)))
         weight = tf.exp(tf.clip_by_value(self.pooling(z), -_POOLING_LIMIT, _POOLING_LIMIT))
         weight *= tf.cast(numbers > 0, tf.float32)[:, :, tf.newaxis]

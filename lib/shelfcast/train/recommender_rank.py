@@ -55,6 +55,7 @@ def work(payload: dict[str, Any], collective: Collective) -> dict[str, Any]:
     metrics = {
         "users": int(users), "events": int(events), "items": len(final.vocabulary), "epochs": epochs,
         "validation_ndcg": values, "ranker": ranker is not None, "ranks": collective.size,
+        "embedding_gradients": job.gradients,
         "seconds": round(time.monotonic() - started, 1),
     }  # fmt: skip
     if collective.first:
@@ -74,6 +75,7 @@ class Job:
     shop: list[Catalogue]
     chosen: int = 1
     values: list[float] = field(default_factory=list)
+    gradients: str = "dense"
 
     def learn_to_rank(self) -> tuple[int, Ranker | None, list[float]]:
         """Stages 1 and 2: the number of epochs to refit, the ranker, validation NDCG by epoch."""
@@ -112,7 +114,7 @@ class Job:
             phase, model.sequence, pieces, Negatives.mixed(events, self.options.popularity_share), self.options,
             self.payload["seed"], self.collective, Checkpoint(self.payload["uri"]), validate, self._log(),
         )  # fmt: skip
-        self.chosen, self.values = fit.run(epochs), fit.values
+        self.chosen, self.values, self.gradients = fit.run(epochs), fit.values, fit.gradients
         return model
 
     def _validation(
