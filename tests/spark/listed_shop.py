@@ -22,7 +22,8 @@ from shelfcast.settings import Settings
 
 AS_OF = date(2024, 3, 31)  # a Sunday
 CONFIG = {
-    "encoder": "lstm", "members": 1, "dim": 4, "units": 3, "dropout": 0.0, "temperature": 0.1, "item_bias": True, "half_lives": [2.0, 16.0],
+    "encoder": "lstm", "members": 1, "dim": 4, "units": 3,
+    "dropout": 0.0, "temperature": 0.1, "item_bias": True, "half_lives": [2.0, 16.0],
     "traits": [], "groups": [], "candidates": 5, "max_length": 4, "history": 50,
     "wanted": ["purchase"], "event_types": ["purchase", "view"],
 }  # fmt: skip

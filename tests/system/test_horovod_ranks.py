@@ -17,6 +17,12 @@ from shelfcast.models import forecaster
 from shelfcast.train.collective import Collective, plain
 
 
+def tables(rows):
+    touched = np.array([3, 0, 3, 1, 0, 3], np.int32)[rows]  # some by both ranks, some twice by one
+    values = np.random.default_rng(8).normal(size=(6, 3)).astype(np.float32)[rows]
+    return [tf.IndexedSlices(values, touched, [5, 3]), tf.IndexedSlices(values[:, 0], touched, [5])]
+
+
 def gradients(network, rows, collective):
     generator = np.random.default_rng(7)
     history = generator.normal(size=(6, 5, 4)).astype(np.float32)[rows]
@@ -32,6 +38,7 @@ def gradients(network, rows, collective):
             loss, _ = forecaster.summed_loss(raw, scale, target, weight, 1.5, 0.5)
         found = tape.gradient(loss, [plain(variable) for variable in network.trainable_variables])
         assert any(isinstance(gradient, tf.IndexedSlices) for gradient in found)
+        found += tables(rows)
         return collective.join(found, weight.sum(), dense=dense)
 
     return [np.asarray(tf.convert_to_tensor(g)) for dense in (True, False) for g in joined(dense=dense)[0]]
@@ -47,9 +54,11 @@ def work(payload, collective):
     shares = [slice(0, 4), slice(4, 6)]  # unequal on purpose
     apart = gradients(network, shares[collective.rank], collective)
     whole = gradients(network, slice(0, 6), Collective())
+    rows, _ = collective.join(tables(shares[collective.rank]), 1.0)
     differences = [float(np.abs(a - b).max()) for a, b in zip(apart, whole, strict=True)]
     return {
         "difference": max(max(values) for values in collective.gather(differences)),
+        "rows": [g.indices.numpy().tolist() for g in rows],
         "largest": max(float(np.abs(value).max()) for value in whole),
         "weights": [float(value) for value in collective.sum(np.abs(network.get_weights()[0]).sum() * np.ones(2))],
         "own": float(np.abs(network.get_weights()[0]).sum()),
@@ -76,6 +85,7 @@ def test_two_ranks_give_the_gradients_of_one_rank_on_the_joined_batch(entry):
     found = launch(entry, {}, settings(), say=told.append)
     assert found["largest"] > 0.01
     assert found["difference"] < 1e-6
+    assert found["rows"] == [[0, 1, 3]] * 2
     assert found["weights"] == pytest.approx([2 * found["own"]] * 2)  # both ranks hold rank 0's weights
     assert found["agreed"] == 5
     assert told == ["rank 0 of 2"]

@@ -95,7 +95,7 @@ def test_unreadable_checksums_are_told(model, tmp_path):
 
 
 def test_a_damaged_model_gives_way_to_a_new_one_and_the_checkpoint_goes(model, tmp_path):
-    folder.put(folder.partial(model), "checkpoint.npz", b"x")
+    folder.put(folder.partial(model), "checkpoint.json", b"x")
     (tmp_path / "models/forecaster/abc/config.json").write_text("rubbish")
     folder.publish(model, {"config.json": b"{}"})
     assert folder.load(model) == {"config.json": b"{}"}

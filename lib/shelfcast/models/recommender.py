@@ -77,12 +77,13 @@ class SequenceRecommender(keras.Model):
         )
         self.recency = self.add_weight(shape=(), initializer="ones", name="recency")
         self.bias = self.add_weight(shape=(shape.items + 1,), initializer="zeros", name="bias", trainable=shape.bias)
+        self.embedding.build()
         self(np.ones((1, 2), np.int32), np.ones((1, 2), np.int32))
 
     def call(self, numbers: Any, contexts: Any, training: bool = False) -> Any:
         """User vectors [batch, T, dim] of norm 1 after each of the items ``numbers`` [batch, T] in ``contexts``."""
         numbers = tf.convert_to_tensor(numbers)
-        x = self.input_dropout(_unit(self.embedding(numbers)), training=training)
+        x = self.input_dropout(_unit(tf.gather(self.embedding.embeddings.value, numbers)), training=training)
         read = x * (self.shape.dim**0.5 / 2)
         if self.contexts is not None:
             read += self.contexts(contexts)

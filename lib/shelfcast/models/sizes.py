@@ -2,7 +2,8 @@
 
 The rule was fitted to two logs: Amazon Sports (296,000 events, 16 an item) and Complete Journey (1.4 million, 65 an
 item). A log with few events an item is learnt by heart without strong dropout; one with few events in all affords more
-dimensions, more epochs and several members, whose errors are not the same (Dietterich 2000).
+dimensions, more epochs and several members, whose errors are not the same (Dietterich 2000). Ranks wait for each other
+and for their gradients at every step, which grow with the table of items, so that a large one has larger batches.
 """
 
 from dataclasses import asdict, dataclass
@@ -17,7 +18,9 @@ _MOST_MEMBERS = 4
 _SPARSE_ITEM = 16  # events of an item
 _SHORTEST, _LONGEST = 50, 200  # items of a history
 _HISTORIES = 6  # mean histories that the longest one is, as a rule
-_UNIT_TARGETS = 1_000
+_UNIT_TARGETS, _MOST_RATE = 1_000, 2.0
+_ITEMS_A_TARGET, _LARGEST_BATCH = 64, 1 << 14
+_TARGETS_AN_ITEM = 4  # of an epoch
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,8 @@ class Sizes:
         epochs, patience: most epochs, and how many without a better validation end the training.
         epoch_targets: of all ranks; an epoch is a random part of more.
         batch_targets: of one rank, padding counted.
-        learning_rate: highest, for a joined batch of 1,000 targets; grows with the root of the batch.
+        learning_rate: highest, for a joined batch of 1,000 targets; grows with the root of the batch, to
+            its double at most.
         negatives: of a step.
     """
 
@@ -54,7 +58,7 @@ class Sizes:
 
     def rate(self, ranks: int) -> float:
         """The highest learning rate of ``ranks`` joined batches."""
-        return float(self.learning_rate * (self.batch_targets * ranks / _UNIT_TARGETS) ** 0.5)
+        return float(self.learning_rate * min((self.batch_targets * ranks / _UNIT_TARGETS) ** 0.5, _MOST_RATE))
 
 
 def sizes(options: Recommender, users: int, items: int, events: int) -> Sizes:
@@ -74,8 +78,8 @@ def sizes(options: Recommender, users: int, items: int, events: int) -> Sizes:
         "item_bias": not small,
         "epochs": 14 if small else 6,
         "patience": 2 if small else 1,
-        "epoch_targets": _SMALL if small else 200_000,
-        "batch_targets": 1_000 if small else 1_500,
+        "epoch_targets": max(_SMALL if small else 200_000, items * _TARGETS_AN_ITEM),
+        "batch_targets": max(1_000 if small else 1_500, min(items // _ITEMS_A_TARGET, _LARGEST_BATCH)),
         "learning_rate": 2.5e-3,
         "negatives": 1_024 if small else 512,
     }

@@ -64,7 +64,7 @@ class Collective:
     def join(self, gradients: Sequence[Any], weight: Any, *, dense: bool = False) -> tuple[list[Any], Any]:
         """The gradients of the mean loss over the joined batch of all ranks, inside or outside a tf.function.
 
-        All dense gradients and the weight travel as one vector, so a step waits for one negotiation.
+        All dense gradients and the weight travel as one vector, all rows of tables of one height as one matrix.
 
         Args:
             gradients: of this rank's *summed* loss: tensors or IndexedSlices, None left out by the caller.
@@ -72,7 +72,8 @@ class Collective:
             dense: turn IndexedSlices into tensors first; pays once ranks × touched rows near the table's rows.
 
         Returns:
-            gradients of Σ loss ÷ Σ weight, and Σ weight. A tf.function does not know their shapes.
+            gradients of Σ loss ÷ Σ weight, and Σ weight; of IndexedSlices the rows that any rank touched, each once. A
+            tf.function does not know their shapes.
         """
         import tensorflow as tf
 
@@ -81,33 +82,28 @@ class Collective:
         packed = tf.concat([tf.reshape(g, [-1]) for g in plainly] + [[tf.cast(weight, tf.float32)]], 0)
         if self.size > 1:
             packed = self.hvd.allreduce(packed, op=self.hvd.Sum, name="joined_gradients")
+        rows = self._join_rows([g for g, s in zip(gradients, sparse, strict=True) if s])
         total = packed[-1]
         scale = tf.math.divide_no_nan(1.0, total)
         pieces = tf.split(packed * scale, tf.stack([*[tf.size(g) for g in plainly], 1]))[:-1]
         whole = iter([tf.reshape(p, tf.shape(g)) for p, g in zip(pieces, plainly, strict=True)])
-        out = [
-            self._join_rows(g, scale, index) if s else next(whole)
-            for index, (g, s) in enumerate(zip(gradients, sparse, strict=True))
-        ]
-        return out, total
+        scaled = iter([tf.IndexedSlices(g.values * scale, g.indices, g.dense_shape) for g in rows])
+        return [next(scaled) if s else next(whole) for s in sparse], total
 
-    def _join_rows(self, slices: Any, scale: Any, index: int) -> Any:
-        """Rows touched on any rank, each once: duplicates are merged before and after the exchange."""
+    def _join_rows(self, slices: Sequence[Any]) -> list[Any]:
+        """The sums over ranks, exchanged once for all tables of one height."""
         import tensorflow as tf
 
-        values, rows = _merged(slices.values, slices.indices)
-        if self.size > 1:
-            values = self.hvd.allgather(values, name=f"joined_rows_{index}")
-            rows = self.hvd.allgather(rows, name=f"joined_row_numbers_{index}")
-            values, rows = _merged(values, rows)
-        return tf.IndexedSlices(values * scale, rows, slices.dense_shape)
+        from shelfcast.train import row_exchange
 
-
-def _merged(values: Any, rows: Any) -> tuple[Any, Any]:
-    import tensorflow as tf
-
-    unique, places = tf.unique(rows)
-    return tf.math.unsorted_segment_sum(values, places, tf.shape(unique)[0]), unique
+        heights = [int(tf.get_static_value(g.dense_shape)[0]) for g in slices]
+        found: dict[int, Any] = {}
+        for height in dict.fromkeys(heights):
+            places = [place for place, h in enumerate(heights) if h == height]
+            hvd = self.hvd if self.size > 1 else None
+            joined = row_exchange.joined([slices[p] for p in places], hvd, f"joined_rows_{height}")
+            found |= dict(zip(places, joined, strict=True))
+        return [found[place] for place in range(len(slices))]
 
 
 def plain(variable: Any) -> Any:

@@ -43,11 +43,17 @@ class Material:
 
 @dataclass(frozen=True)
 class Trained:
-    """An ensemble, the epochs of each member, and the validation figures of each by epoch."""
+    """An ensemble.
+
+    Attributes:
+        epochs, values: of each member, the epochs it was trained for and its validation figures.
+        gradients: how those of large tables travelled, ``dense`` or by ``rows``.
+    """
 
     ensemble: SequenceEnsemble
     epochs: list[int]
     values: list[list[float]]
+    gradients: str
 
 
 @dataclass(frozen=True)
@@ -75,12 +81,12 @@ class Trainer:
             validate: NDCG of a member as it is, from the users of the collective's ranks.
         """
         if self.sizes.members == 1:
-            member, chosen, values = self._member(name, 0, material, epochs[0], validate, self.collective)
-            return Trained(SequenceEnsemble([member]), [chosen], [values])
+            member, fit, chosen = self._member(name, 0, material, epochs[0], validate, self.collective)
+            return Trained(SequenceEnsemble([member]), [chosen], [fit.values], fit.gradients)
         alone = self.collective.alone()
         own = range(self.collective.rank, self.sizes.members, self.collective.size)
         found = [self._member(name, place, material, epochs[place], validate, alone) for place in own]
-        mine = [([np.array(value) for value in member.weights], chosen, values) for member, chosen, values in found]
+        mine = [([np.array(value) for value in member.weights], chosen, fit.values) for member, fit, chosen in found]
         dealt = self.collective.gather(mine)
         ordered = [dealt[m % len(dealt)][m // len(dealt)] for m in range(self.sizes.members)]
         ensemble = SequenceEnsemble.build(self.config, len(material.events))
@@ -88,12 +94,13 @@ class Trainer:
             member.set_weights(weights)
         some = np.random.default_rng(self.seed).permutation(len(material.histories))[:_CONDENSED_USERS]
         ensemble.condense(material.histories.rows(np.sort(some)))
-        return Trained(ensemble, [chosen for _, chosen, _ in ordered], [values for _, _, values in ordered])
+        of_each, values = ([one[place] for one in ordered] for place in (1, 2))
+        return Trained(ensemble, of_each, values, found[0][1].gradients if found else "dense")
 
     def _member(
         self, name: str, place: int, material: Material, epochs: int, validate: Validate | None, collective: Collective
-    ) -> tuple[SequenceRecommender, int, list[float]]:
-        """One member, its epochs and its validation figures."""
+    ) -> tuple[SequenceRecommender, Fit, int]:
+        """One member, how it was fitted, and its epochs."""
         seed = self.seed + _SEEDS_APART * place
         keras.utils.set_random_seed(seed + collective.rank)  # weights come from the first rank
         model = build_member(self.config, len(material.events))
@@ -105,4 +112,4 @@ class Trainer:
             collective, Checkpoint(self.uri, f"-{place}" if several else ""),
             None if validate is None else lambda: validate(model, collective), self.log,
         )  # fmt: skip
-        return model, fit.run(epochs), fit.values
+        return model, fit, fit.run(epochs)

@@ -62,6 +62,7 @@ def work(payload: dict[str, Any], collective: Collective) -> dict[str, Any]:
     metrics = {
         "users": int(users), "events": int(events), "items": len(final.vocabulary), "epochs": epochs,
         "members": size.members, "validation_ndcg": values, "ranker": ranker is not None, "ranks": collective.size,
+        "embedding_gradients": job.gradients,
         "seconds": round(time.monotonic() - started, 1),
     }  # fmt: skip
     if collective.first:
@@ -78,6 +79,7 @@ class Job:
         histories: of this rank's users.
         everyone: histories that sequence models learn from; of all users where a rank trains members alone.
         chosen, values: epochs and validation figures of each member of the newest sequence model.
+        gradients: how its embeddings' gradients travelled, dense or by rows.
     """
 
     payload: dict[str, Any]
@@ -89,6 +91,7 @@ class Job:
     shop: list[Catalogue]
     chosen: list[int] = field(default_factory=list)
     values: list[list[float]] = field(default_factory=list)
+    gradients: str = "dense"
 
     def learn_to_rank(self) -> tuple[list[int], Ranker | None, list[list[float]]]:
         """Stages 1 and 2: the epochs to refit each member, the ranker, validation NDCG by member and epoch."""
@@ -127,6 +130,7 @@ class Job:
         )  # fmt: skip
         found = trainer.train(phase, material, epochs, validate)
         model.sequence, self.chosen, self.values = found.ensemble, found.epochs, found.values
+        self.gradients = found.gradients
         model.neighbours = neighbours_fit.fit(
             sequences, len(known), self.options.neighbours, self.payload["seed"], self.collective,
             shared=self.sizes.members > 1,
