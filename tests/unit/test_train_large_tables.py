@@ -53,8 +53,9 @@ def test_batches_and_epochs_grow_with_the_table() -> None:
 def fit(rank: int = 0, others: Sequence[Any] = (), items: int = 400) -> Fit:
     """A small training on sequences of neighbouring items, 2 to 20 of them."""
     options = load().settings.recommender.model_copy(
-        update={"dim": 8, "units": 4, "batch_targets": 60, "negatives": 20, "epoch_targets": 3000, "dropout": 0.0}
-    )
+        update={"dim": 8, "units": 4, "batch_targets": 60, "negatives": 20, "epoch_targets": 3000, "dropout": 0.0,
+                "learning_rate": 0.016}
+    )  # fmt: skip
     rng = np.random.default_rng(rank)
     lengths = rng.integers(1, 20, 120 - 40 * rank)
     starts = np.concatenate([[0], np.cumsum(lengths + 1)])
@@ -65,17 +66,9 @@ def fit(rank: int = 0, others: Sequence[Any] = (), items: int = 400) -> Fit:
     sequences = Sequences(starts, numbers, np.arange(len(numbers)), np.zeros(len(numbers), np.int32))
     pieces = Pieces(sequences, starts[:-1], lengths)
     collective = Agreed(rank, 1 + len(others))
-    return Fit(
-        "test",
-        model,
-        pieces,
-        Negatives.mixed(np.ones(items), 0.5),
-        options,
-        sizes(options, 120, items, 2400),
-        1,
-        collective,
-        Checkpoint("/nowhere"),
-    )
+    negatives, checkpoint = Negatives.mixed(np.ones(items), 0.5), Checkpoint("/nowhere")
+    size = sizes(options, 120, items, 2400)
+    return Fit("test", model, pieces, negatives, options, size, 1, collective, checkpoint)
 
 
 class Agreed(Collective):
