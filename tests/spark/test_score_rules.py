@@ -115,11 +115,13 @@ def test_a_shop_that_sold_nothing_of_late_says_so_and_gives_no_lists(scored: Sco
     ],
 )  # fmt: skip
 def test_a_rule_that_cannot_be_applied_is_refused_before_a_table_is_read(
-    lake: Lake, configured: Callable[..., Settings], sets: list[str], said: str
+    lake: Lake, configured: Callable[..., Settings], sets: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(ConfigError) as caught:
         conditions.check(lake, configured(*sets))
     assert said in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+    assert capsys.readouterr().err == ""
 
 
 def test_the_default_and_every_kind_of_exclusion_can_be_applied(
