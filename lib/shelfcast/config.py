@@ -113,6 +113,8 @@ def _merge(
         here = (*at, str(key))
         below = into.get(key)
         if isinstance(value, Mapping) and isinstance(below, dict):
+            if value:
+                origins.pop(here, None)  # it was empty, if it was a leaf
             _merge(below, value, origin, origins, here)
         else:
             into[key] = _copy(value)
@@ -157,7 +159,7 @@ def _explain(error: ValidationError, origins: Mapping[Path_, str]) -> str:
         if problem["type"] == "extra_forbidden":
             said = f"{key} is no key; {_nearest(at[-1], _known_keys(at[:-1]))}"
         elif problem["type"] == "missing":
-            said = f"{key} is missing"
+            said, at = f"{key} is missing", at[:-1]
         else:
             expected = problem["msg"].removeprefix("Value error, ")
             given = "" if isinstance(problem["input"], dict) else f" is {problem['input']!r}"

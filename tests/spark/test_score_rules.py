@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from listed_shop import AS_OF, Scored, Steps, bought, days_ago, interactions, lists, side
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from shelfcast.errors import ConfigError, ReconciliationError
 from shelfcast.lake.store import Lake
@@ -35,7 +34,8 @@ def scored(spark: SparkSession, step: Steps, configured: Callable[..., Settings]
 
 def products(spark: SparkSession) -> DataFrame:
     rows = [{"product_id": p, "department": d, "category": d[:2]} for p, d in DEPARTMENTS.items()]
-    return side(spark, "silver/products", *rows)
+    other = {"source": "other", "product_id": "cigars", "brand": "a"}  # a second source that knows less
+    return side(spark, "silver/products", *rows, other)
 
 
 def users(spark: SparkSession) -> DataFrame:
@@ -115,11 +115,13 @@ def test_a_shop_that_sold_nothing_of_late_says_so_and_gives_no_lists(scored: Sco
     ],
 )  # fmt: skip
 def test_a_rule_that_cannot_be_applied_is_refused_before_a_table_is_read(
-    lake: Lake, configured: Callable[..., Settings], sets: list[str], said: str
+    lake: Lake, configured: Callable[..., Settings], sets: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(ConfigError) as caught:
         conditions.check(lake, configured(*sets))
     assert said in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+    assert capsys.readouterr().err == ""
 
 
 def test_the_default_and_every_kind_of_exclusion_can_be_applied(
@@ -140,9 +142,14 @@ def test_users_that_no_side_knows_have_null_columns(
         return {r["user_id"]: (r["flags"], r["opted_out"]) for r in rules.users(now, seen, AS_OF).collect()}
 
     assert found() == {"dan": (0b0010, True)}  # spirits are the second exclusion; nobody knows that dan is of age
-    now.replace("silver/users", users(spark).drop("opted_out").withColumn("opted_out", F.lit(False)))
+    older = users(spark).drop("opted_out")  # of a lake from before the column
+    older.write.format("delta").save(f"{now.lake.uri}/silver/users")
     assert found() == {
-        "ann": (0b0100, False), "bob": (0b0010, False), "cid": (0, False), "eve": (0, False), "dan": (0b0010, True),
+        "ann": (0b0100, True), "bob": (0b0010, True), "cid": (0, True), "eve": (0, True), "dan": (0b0010, True),
+    }  # fmt: skip
+    now.replace("silver/users", users(spark))
+    assert {user: out for user, (_, out) in found().items()} == {
+        "ann": True, "bob": True, "cid": True, "eve": False, "dan": True,
     }  # fmt: skip
 
 

@@ -15,6 +15,8 @@ sources:
       lines: {files: [lines.csv], format: csv, fills: events, columns: {product_id: sku}}
 """
 
+EXCLUSION = "lists: {{exclusions: {{a: {{products: brand IS NULL, {}}}}}}}"
+
 
 @pytest.fixture
 def conf(tmp_path: Path):
@@ -70,6 +72,17 @@ def test_a_source_extends_a_shipped_kind_and_overrides_parts_of_it(conf):
         ("score: {k: many}", "score.k is 'many'"),
         ("windows: {context: 12}", "windows.context is 12"),
         ("windows: {stride: 52}", "stride must be at most context - horizon = 48"),
+        ("lists: {mode: new}", "lists.mode is 'new': input should be 'mixed', 'novel' or 'repeat'"),
+        ("lists: {novel: 11}", "lists.novel and lists.repeat must not exceed score.k = 10"),
+        ("lists: {novel: 3, repeat: 6}", "lists.novel + lists.repeat must be score.k = 10; leave one of them out"),
+        ("lists: {mode: novel, repeat: 2}", "novel and repeat say how mixed lists are made up, but mode is novel"),
+        ("lists: {caps: {categry: 2}}", "categry is no attribute of a product; did you mean category?"),
+        ("lists: {caps: {brand: 0}}", "lists.caps.brand is 0"),
+        ("lists: {exclusions: {a: {only_for: age = 1}}}", "lists.exclusions.a.products is missing"),
+        (EXCLUSION.format("only_fr: age = '9'"), "lists.exclusions.a.only_fr is no key; did you mean only_for?"),
+        (EXCLUSION.format("same: brand"), "lists.exclusions.a: same says what must not be bought again"),
+        (EXCLUSION.format("bought_within_days: 9, same: colour"), "colour is no attribute of a product; valid are"),
+        (EXCLUSION.format("only_for: x, hidden_from: y"), "only_for and hidden_from cannot stand in one exclusion"),
         ("train: {launcher: mpi}", "train.launcher is 'mpi'"),
         (SHOP.replace("files:", "fils:"), "sources.shop.inputs.lines.fils is no key; did you mean fills?"),
         (SHOP.replace("  shop:\n", "  shop:\n    time_zone: Mars/One\n"), "'Mars/One' is no time zone"),
@@ -84,6 +97,24 @@ def test_a_wrong_key_or_value_names_file_key_and_what_was_expected(conf, text, s
         load([path])
     assert said in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+def test_an_exclusion_is_switched_off_by_null_and_keeps_no_place(conf):
+    first = conf("lists: {exclusions: {a: {products: brand = 'a'}, b: {products: brand = 'b'}}}", "first.yaml")
+    lists = load([first], ["lists.exclusions.a=null"]).settings.lists
+    assert list(lists.rules()) == ["b"]
+
+
+def test_of_two_counts_the_one_left_out_is_the_rest_of_the_list(conf):
+    def repeats(text):
+        return load([conf(f"lists: {{{text}}}")]).settings.lists.repeats(10)
+
+    assert repeats("novel: 3") == 7
+    assert repeats("repeat: 3") == 3
+    assert repeats("novel: 4, repeat: 6") == 6
+    assert repeats("mode: repeat") == 10
+    assert repeats("mode: novel") is None
+    assert repeats("mode: mixed") is None
 
 
 def test_a_missing_file_is_named(tmp_path):

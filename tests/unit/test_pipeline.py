@@ -121,6 +121,17 @@ def test_a_failed_step_is_written_down_and_not_taken_for_done(lake):
     assert not make(lake).run(stage(), AS_OF).skipped
 
 
+def test_what_a_check_refuses_stops_the_run_before_the_step(lake):
+    def refuses(uri, settings):
+        raise ConfigError(f"windows.context is {settings.windows.context}")
+
+    sys.modules["stand_in"].refuses = refuses
+    with pytest.raises(ConfigError, match=r"windows\.context is 52"):
+        make(lake).run(stage(checks="stand_in:refuses"), AS_OF)
+    assert calls == []
+    assert Ledger(lake).records() == []
+
+
 def test_scoring_publishes_its_tables_by_one_commit_and_only_when_all_succeed(lake, monkeypatch):
     for table in ("gold/forecasts", "gold/totals", "gold/recommendations"):
         write_deltalake(f"{lake}/{table}", arrow_schema(contract(table)).empty_table(), partition_by=["as_of"])

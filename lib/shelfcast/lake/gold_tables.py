@@ -218,7 +218,12 @@ GOLD: tuple[Contract, ...] = (
             ("rank", "int", "from 1", True),
             ("product_id", "string", "product", True),
             ("score", "double", "higher is better; comparable within a user", True),
-            ("reason", "string", "repeat, novel or popular", True),
+            (
+                "reason",
+                "string",
+                "repeat: bought before; novel: expected next; popular: new as well, no candidate",
+                True,
+            ),
             ("model_version", "string", "model folder", True),
         ),
         key=("as_of", "user_id", "rank"),

@@ -1,5 +1,6 @@
 """Builds the Spark session with Delta. Under spark-submit the platform's own settings and jars win."""
 
+import logging
 import os
 import sys
 import tempfile
@@ -7,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pyspark.logger import PySparkLogger
 from pyspark.sql import SparkSession
 
 from shelfcast.errors import EnvironmentProblem
@@ -57,6 +59,8 @@ def build(settings: Settings, name: str = "shelfcast") -> SparkSession:
     with _stderr_to(_log_file(settings.lake)):
         session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
+    for kind in ("SQL", "DataFrame"):  # they write an exception to stderr, stack and all, when it is made
+        PySparkLogger.getLogger(f"{kind}QueryContextLogger").setLevel(logging.CRITICAL)
     return session
 
 

@@ -37,15 +37,17 @@ def products(step: Step, shop: DataFrame, as_of: date) -> DataFrame:
         shop: ``catalogue.catalogue``.
     """
     lists = step.settings.lists
-    marks = _bits([rule.products for rule in lists.rules().values()])
+    texts = [rule.products for rule in lists.rules().values()]
+    if not texts and not lists.attributes():
+        return shop.withColumn(MARKS, F.lit(0).cast("long")).withColumn(SOLD, F.col("on_sale"))
+    marks = _bits(texts)
     known = (
         valid(_side(step, PRODUCTS), as_of)
         .groupBy("product_id")
         .agg(F.bit_or(marks).alias(MARKS), *(F.max(name).alias(f"_{name}") for name in lists.attributes()))
     )
-    marked = shop.join(known, "product_id", "left").withColumn(
-        MARKS, F.coalesce(MARKS, F.lit(_of_nobody(step, PRODUCTS, marks)))
-    )
+    unknown = F.lit(_of_nobody(step, PRODUCTS, marks))
+    marked = shop.join(known, "product_id", "left").withColumn(MARKS, F.coalesce(MARKS, unknown))
     never = F.col(MARKS).bitwiseAND(F.lit(_mask(lists, _always)).cast("long")) == 0
     return marked.withColumn(SOLD, F.col("on_sale")).withColumn("on_sale", F.col("on_sale") & never)
 
