@@ -138,12 +138,12 @@ class Fit:
         return AveragedAdamW(variables, tables, sizes.learning_rate, self.options.weight_decay, keep)
 
     def step(self, variables: Sequence[Any], optimizer: AveragedAdamW) -> Callable[..., Any]:
-        """A compiled step on a batch and its negatives: this rank's summed loss and number of targets."""
+        """A compiled step on what ``model.loss_sum`` takes: this rank's summed loss and number of targets."""
         collective, options, model = self.collective, self.options, self.model
 
-        def step(numbers: Any, contexts: Any, targets: Any, before: Any, drawn: Any, log_expected: Any) -> Any:
+        def step(*batch: Any) -> Any:
             with tf.GradientTape() as tape:
-                loss, count = model.loss_sum(numbers, contexts, targets, before, drawn, log_expected)
+                loss, count = model.loss_sum(*batch)
             gradients = tape.gradient(
                 loss, [v.value for v in variables], unconnected_gradients=tf.UnconnectedGradients.ZERO
             )
