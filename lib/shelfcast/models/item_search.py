@@ -128,7 +128,7 @@ class ItemSearch:
                 at = struck[bounds[number, place] : bounds[number, place + 1]]
                 found.reshape(-1)[at - (number * len(users) + start) * _ITEMS] = -np.inf
                 chunks, own = found[: stop - start].reshape(stop - start, -1, _CHUNK), slice(start, stop)
-                _keep(chunks, chunks.view(np.int32), first, count, best[own], sizes[own], bars[own])
+                _keep(chunks, first, count, best[own], sizes[own], bars[own])
         _finish(best, sizes, count)
         return np.sort(best[:, :count], axis=1)[:, ::-1]
 
@@ -156,11 +156,11 @@ def _products(users: Any, rows: Any, vectors: Any, items: Any, found: Any) -> No
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _keep(scores: Any, bits: Any, first: Any, count: Any, best: Any, sizes: Any, bars: Any) -> None:
+def _keep(scores: Any, first: Any, count: Any, best: Any, sizes: Any, bars: Any) -> None:
     """Adds what exceeds a user's bar to its best; where they are full, the bar rises to the ``count``-th of them.
 
     Args:
-        scores: [users, chunks, _CHUNK]; bits: the same as int32.
+        scores: [users, chunks, _CHUNK].
         first: place of the first of these items.
         best: [users, 2 count + _CHUNK] keys; sizes, bars: [users].
     """
@@ -179,7 +179,7 @@ def _keep(scores: Any, bits: Any, first: Any, count: Any, best: Any, sizes: Any,
                 size = count
             down = _LAST - (first + chunk * _CHUNK)
             for place in range(_CHUNK):  # without a branch: the next one overwrites what did not exceed the bar
-                high = bits[user, chunk, place]
+                high = np.float32(scores[user, chunk, place] + np.float32(0)).view(np.int32)  # -0 is 0
                 keys[size] = (np.int64(high ^ ((high >> 31) & 0x7FFFFFFF)) << 32) | (down - place)
                 size += scores[user, chunk, place] > bar
         sizes[user], bars[user] = size, bar

@@ -24,7 +24,7 @@ from shelfcast.models.sequences import Sequences
 
 KIND = "recommender"
 CONFIG, WEIGHTS, ITEMS, VECTORS = "config.json", "weights.npz", "items.json", "vectors.npy"
-_USERS_AT_ONCE = 512
+_USERS_AT_ONCE = 256  # their features and scores stay in the cache
 _USERS_ENCODED = 256  # at once: their states in the sequence model are users × max_length × dim, 26 MB each by default
 
 
