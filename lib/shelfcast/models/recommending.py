@@ -33,14 +33,14 @@ class Recommender:
     """What makes lists.
 
     Attributes:
-        config: ``wanted`` (event types that are predicted), ``event_types``, ``half_lives``, ``traits`` (of products,
-            that the ranker is told of), ``candidates``, ``max_length``, ``history`` and the sequence model's sizes.
+        config: ``wanted`` (event types that are predicted), ``event_types``, ``half_lives``, ``traits`` and ``groups``
+            (of products, that the ranker is told of), ``candidates``, ``max_length``, ``history`` and the sequence model's sizes.
         vocabulary: item ids that the sequence model knows; the number of an item is its place + 1.
         sequence: the sequence models; None where the log was too small for one.
         ranker: orders candidates; None where the log was too short to learn what users do next.
-        neighbours: which items of the vocabulary go together; None where there is no sequence model.
         vectors: [vocabulary, dim or dim + 1] float32, what users' vectors are multiplied with, as :meth:`load` maps it
             into memory; None while the sequence model may still change.
+        neighbours: which items of the vocabulary go together; None where there is no sequence model.
         watch: is told which part of the work is being done: encoder, repeat search, novel search, features, ranker,
             lists.
     """
@@ -49,8 +49,8 @@ class Recommender:
     vocabulary: pa.Array
     sequence: SequenceEnsemble | None
     ranker: Ranker | None
-    neighbours: ItemNeighbours | None = None
     vectors: NDArray[Any] | None = None
+    neighbours: ItemNeighbours | None = None
     watch: Watch = candidate.unwatched
 
     def words(self, catalogue: Catalogue) -> NDArray[Any]:
@@ -177,7 +177,7 @@ class Recommender:
         near = folder.below(arrays, "neighbours")
         neighbours = ItemNeighbours.from_arrays(near) if near else None
         vectors = folder.mapped(uri, VECTORS, copies or Path(tempfile.gettempdir()))
-        return cls(config, vocabulary, sequence, ranker, neighbours, vectors)
+        return cls(config, vocabulary, sequence, ranker, vectors, neighbours)
 
 
 def vocabulary(catalogue: Catalogue, least: int) -> pa.Array:

@@ -128,7 +128,7 @@ def _tell(step: Step, counts: dict[str, int], k: int) -> None:
 
 def histories(step: Step, as_of: date, wanted: list[str], most: int) -> DataFrame:
     """A row a known user: user_id, store_id of the newest week, and arrays in time order of the ``most`` newest events:
-    items, days, times (seconds), wanted; earlier_items and earlier_days of wanted events before them; flags and
+    items, days, times (seconds), wanted, kinds (places among the configured event types); earlier_items and earlier_days of wanted events before them; flags and
     opted_out as in ``rules.users``. Users of silver/users without an event have null arrays.
     """
     types = step.settings.recommender.event_types
@@ -162,6 +162,7 @@ def histories(step: Step, as_of: date, wanted: list[str], most: int) -> DataFram
         F.transform("events", lambda e: F.unix_date(e["dates"])).alias("days"),
         F.transform("events", lambda e: F.unix_seconds(e["times"])).alias("times"),
         F.transform("events", lambda e: e["types"].isin(wanted)).alias("wanted"),
+        F.transform("events", lambda e: F.array_position(F.lit(types), e["types"]) - 1).alias("kinds"),
         F.col("bought.items").alias("earlier_items"),
         F.col("bought.days").alias("earlier_days"),
     )
@@ -250,8 +251,8 @@ def ranked_rows(model: Any, users: pd.DataFrame, catalogue: Catalogue, given: Sh
 def tensors(users: pd.DataFrame, catalogue: Catalogue) -> Histories:
     """Rows of :func:`histories` as flat arrays; null arrays are empty."""
     offsets, codes = _coded(users["items"], catalogue)
-    days, times, flags = (_flat(users[name], kind) for name, kind in _EVENTS.items())
-    found = Histories(offsets, codes, days, times, flags)
+    days, times, flags, kinds = (_flat(users[name], kind) for name, kind in _EVENTS.items())
+    found = Histories(offsets, codes, days, times, flags, kinds)
     return found.keep(codes >= 0)
 
 
