@@ -57,7 +57,7 @@ def test_a_scored_batch_equals_the_model_called_directly(
     products = shop.catalogue(now, AS_OF, wanted)
     catalogue = Catalogue.from_table(shop.collected(products))
     best = recommendations.popular(now, products, catalogue, AS_OF, wanted)
-    users = recommendations.histories(now, AS_OF, wanted, CONFIG["history"]).toPandas()
+    users = recommendations.histories(now, AS_OF, CONFIG).toPandas()
     loaded = Recommender.load(str(tmp_path / "models" / "recommender" / "v1"))
     given = recommendations.Shop(b"", best, ShopRules(np.zeros(len(catalogue), np.int64)))
     direct = recommendations.ranked_rows(loaded, users, catalogue, given, (AS_OF - date(1970, 1, 1)).days, 3)

@@ -157,7 +157,8 @@ def test_what_a_user_bought_before_the_newest_events_is_kept_apart(spark: SparkS
     now = step(as_of=AS_OF)
     events = [bought("ann", "iron", 90), ("ann", "toy", days_ago(80), "view", "s1"), bought("ann", "milk", 70)]
     now.replace("gold/interactions", interactions(spark, [*events, bought("ann", "milk", 3), bought("bob", "tea", 2)]))
-    rows = {r["user_id"]: r for r in recommendations.histories(now, AS_OF, ["purchase"], 2).collect()}
+    model = {"wanted": ["purchase"], "event_types": ["purchase", "view"], "history": 2}
+    rows = {r["user_id"]: r for r in recommendations.histories(now, AS_OF, model).collect()}
     assert rows["ann"]["items"] == ["milk", "milk"]
     assert rows["ann"]["earlier_items"] == ["iron"]
     assert rows["ann"]["earlier_days"] == [(days_ago(90) - date(1970, 1, 1)).days]

@@ -34,7 +34,7 @@ class Recommender:
 
     Attributes:
         config: ``wanted`` (event types that are predicted), ``event_types``, ``half_lives``, ``traits`` and ``groups``
-            (of products, that the ranker is told of), ``candidates``, ``max_length``, ``history`` and the sequence model's sizes.
+            (of products, that the ranker is told of), ``candidates``, ``history`` and the sequence model's sizes.
         vocabulary: item ids that the sequence model knows; the number of an item is its place + 1.
         sequence: the sequence models; None where the log was too small for one.
         ranker: orders candidates; None where the log was too short to learn what users do next.

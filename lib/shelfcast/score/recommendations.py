@@ -1,6 +1,6 @@
 """The step that ranks products for every user: the model is loaded once per Python worker, each batch is one call."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -28,7 +28,7 @@ from shelfcast.score.lists_close import Books
 TABLE = "gold/recommendations"
 _SCHEMA = "user_id string, rank int, product_id string, score double, reason string"
 _EPOCH = date(1970, 1, 1)
-_EVENTS: dict[str, Any] = {"days": np.int32, "times": np.int64, "wanted": bool}
+_EVENTS: dict[str, Any] = {"days": np.int32, "times": np.int64, "wanted": bool, "kinds": np.int8}
 _LOADED: dict[str, Any] = {}
 
 
@@ -75,7 +75,7 @@ def run(step: Step) -> Outcome:
         catalogue.to_bytes(), popular(step, products, catalogue, as_of, wanted),
         rules.shop_rules(step.settings.lists, k, table, catalogue, missing),
     )  # fmt: skip
-    everyone = histories(step, as_of, wanted, int(config["history"]))
+    everyone = histories(step, as_of, config)
     known = everyone.select("user_id", "store_id", "flags", "opted_out").persist(StorageLevel.DISK_ONLY)
     ranked = recommendations(everyone.where(~F.col("opted_out")), uri, given, as_of, k).persist(StorageLevel.DISK_ONLY)
     try:
@@ -126,12 +126,16 @@ def _tell(step: Step, counts: dict[str, int], k: int) -> None:
         step.say(f"{counts['short_lists']} users may be offered fewer than {k} products: their lists hold all of these")
 
 
-def histories(step: Step, as_of: date, wanted: list[str], most: int) -> DataFrame:
+def histories(step: Step, as_of: date, config: Mapping[str, Any]) -> DataFrame:
     """A row a known user: user_id, store_id of the newest week, and arrays in time order of the ``most`` newest events:
-    items, days, times (seconds), wanted, kinds (places among the configured event types); earlier_items and earlier_days of wanted events before them; flags and
-    opted_out as in ``rules.users``. Users of silver/users without an event have null arrays.
+    items, days, times (seconds), wanted, kinds (places among the event types); earlier_items and earlier_days of wanted
+    events before them; flags and opted_out as in ``rules.users``. Users of silver/users without an event have null
+    arrays.
+
+    Args:
+        config: of the model: history (``most``), wanted and event_types.
     """
-    types = step.settings.recommender.event_types
+    wanted, types, most = (config[name] for name in ("wanted", "event_types", "history"))
     event = F.arrays_zip("items", "types", "dates", "times")
     seen = F.filter(event, lambda e: e["dates"] <= F.lit(as_of))
     counted = F.filter("seen", lambda e: e["types"].isin(types))
