@@ -87,12 +87,7 @@ class Lists:
         return np.where(self.items < 0, _FREE, np.minimum(self.reasons, 1))
 
     def _take(self, rows: NDArray[Any], pool: Pool, columns: slice, most: tuple[int, int] | None) -> None:
-        shared = len(pool.items) == 1
-        items = (
-            np.broadcast_to(pool.items[0, columns], (len(rows), len(pool.items[0, columns])))
-            if shared
-            else (pool.items[rows, columns])
-        )
+        items = pool.items[rows if len(pool.items) > 1 else np.zeros_like(rows), columns]
         bought = self.allowed.bought.hold(rows[:, None], items) if pool.bought is None else pool.bought[rows, columns]
         kinds = [_Kind.of(items, self.items[rows], 1)]
         for cap in self.allowed.rules.shop.caps:
