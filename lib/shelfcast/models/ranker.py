@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-_HIDDEN = (32, 16)
+_HIDDEN = (64, 32)
 _ROWS = 1 << 13  # candidates scored at once: what the layers pass on stays in the cache
 
 

@@ -82,6 +82,12 @@ class SequenceRecommender(keras.Model):
 
     def call(self, numbers: Any, contexts: Any, training: bool = False) -> Any:
         """User vectors [batch, T, dim] of norm 1 after each of the items ``numbers`` [batch, T] in ``contexts``."""
+        x, z, weight = self._read(numbers, contexts, training=training)
+        pooled = tf.math.divide_no_nan(tf.cumsum(weight * x, 1), tf.cumsum(weight, 1))
+        return self._joined(pooled, x, z, training=training)
+
+    def _read(self, numbers: Any, contexts: Any, *, training: bool) -> tuple[Any, Any, Any]:
+        """Inputs x and the encoder's states z [batch, T, dim], and the pooling's weights [batch, T, 1]."""
         numbers = tf.convert_to_tensor(numbers)
         x = self.input_dropout(_unit(tf.gather(self.embedding.embeddings.value, numbers)), training=training)
         read = x * (self.shape.dim**0.5 / 2)
@@ -89,8 +95,9 @@ class SequenceRecommender(keras.Model):
             read += self.contexts(contexts)
         z = self.encoder(read, training=training)
         weight = tf.exp(tf.clip_by_value(self.pooling(z), -_POOLING_LIMIT, _POOLING_LIMIT))
-        weight *= tf.cast(numbers > 0, tf.float32)[:, :, tf.newaxis]
-        pooled = tf.math.divide_no_nan(tf.cumsum(weight * x, 1), tf.cumsum(weight, 1))
+        return x, z, weight * tf.cast(numbers > 0, tf.float32)[:, :, tf.newaxis]
+
+    def _joined(self, pooled: Any, x: Any, z: Any, *, training: bool) -> Any:
         state = self.state_dropout(self.mix(z), training=training)
         return _unit(pooled + self.recency * x + _STATE_SHARE * state)
 
@@ -130,10 +137,14 @@ class SequenceRecommender(keras.Model):
 
     @tf.function(reduce_retracing=True)
     def last(self, numbers: Any, contexts: Any) -> Any:
-        """User vectors [batch, dim] after the last real item of each row of ``numbers`` [batch, T]."""
-        users = self(numbers, contexts, training=False)
-        length = tf.reduce_sum(tf.cast(numbers > 0, tf.int32), 1)
-        return tf.gather(users, tf.maximum(length - 1, 0), axis=1, batch_dims=1)
+        """User vectors [batch, dim] after the last real item of each row of ``numbers`` [batch, T]: as by ``call``, but
+        nothing is worked out for the items before it that is not needed.
+        """
+        x, z, weight = self._read(numbers, contexts, training=False)
+        pooled = tf.math.divide_no_nan(tf.reduce_sum(weight * x, 1), tf.reduce_sum(weight, 1))
+        place = tf.maximum(tf.reduce_sum(tf.cast(numbers > 0, tf.int32), 1) - 1, 0)
+        newest, state = (tf.gather(values, place, axis=1, batch_dims=1) for values in (x, z))
+        return self._joined(pooled, newest, state, training=False)
 
     def users(self, inputs: Inputs) -> NDArray[Any]:
         """User vectors [users, dim] float32, one call; zeros for users without items."""

@@ -13,7 +13,7 @@ from shelfcast.models.ranker import Ranker
 from shelfcast.train.collective import Collective
 from shelfcast.train.sequence_fit import shaped
 
-EPOCHS = 12
+EPOCHS = 20
 _USERS_A_STEP = 32
 _RATE = 4e-3
 _LEAST_SCALE = 1e-3
