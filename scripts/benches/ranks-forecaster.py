@@ -11,12 +11,13 @@ import os
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 SCRIPTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(SCRIPTS), str(SCRIPTS / "benches")]  # the ranks find both by it
+
+import bench_ranks  # noqa: E402
 
 _WARM = 20  # steps before the clock starts
 
@@ -58,7 +59,7 @@ def steps(payload: dict[str, Any], collective: Any) -> dict[str, Any]:
     epochs.take(_WARM)
     took = min(took, (time.perf_counter() - began) / _WARM)
     count = int(collective.agree(max(int(payload["seconds"] / took), 1)))
-    meet(payload["meeting"], place, of)
+    bench_ranks.meet(payload["meeting"], place, of)
     began, cpu = time.perf_counter(), time.process_time()
     windows = epochs.take(count)
     seconds, busy = time.perf_counter() - began, time.process_time() - cpu
@@ -95,13 +96,6 @@ class Epochs:
         return windows
 
 
-def meet(folder: str, place: int, of: int) -> None:
-    """Wait until all processes of this folder are here."""
-    (Path(folder) / str(place)).touch()
-    while len(list(Path(folder).iterdir())) < of:
-        time.sleep(0.01)
-
-
 def main() -> None:
     import bench_windows
 
@@ -115,8 +109,8 @@ def main() -> None:
         settings = load(sets=sets, lake=str(folder / f"series-{given.series}")).settings
         bench_windows.write(settings, given.series, given.seed)
         payload = training(bench_windows.step(None, settings), given)
-        turns = [(apart(payload, settings.train), joined(payload, settings.train)) for _ in range(given.turns)]
-    report(given, turns)
+        turns = [bench_ranks.turn("ranks-forecaster:steps", payload, settings.train) for _ in range(given.turns)]
+    print(json.dumps({"bench": "ranks-forecaster", **bench_ranks.figures(turns, "windows", given.ranks)}))
 
 
 def training(step: Any, given: argparse.Namespace) -> dict[str, Any]:
@@ -127,54 +121,6 @@ def training(step: Any, given: argparse.Namespace) -> dict[str, Any]:
         "lake": step.lake.uri, "version": version, "chains": chains(step, version), "seed": given.seed,
         "hyper": step.settings.forecaster.model_dump(mode="json"), "seconds": given.seconds, "share": None,
     }  # fmt: skip
-
-
-def joined(payload: dict[str, Any], train: Any) -> dict[str, Any]:
-    from shelfcast.train.launch import launch
-
-    with tempfile.TemporaryDirectory() as meeting:
-        job = payload | {"meeting": meeting}
-        return launch("ranks-forecaster:steps", job, train.model_copy(update={"launcher": "horovodrun"}))
-
-
-def apart(payload: dict[str, Any], train: Any) -> list[dict[str, Any]]:
-    from shelfcast.train.launch import launch
-
-    alone = train.model_copy(update={"launcher": "inline", "ranks": 1})
-    with tempfile.TemporaryDirectory() as meeting, ThreadPoolExecutor(train.ranks) as pool:
-        jobs = [payload | {"meeting": meeting, "share": (place, train.ranks)} for place in range(train.ranks)]
-        return list(pool.map(lambda job: launch("ranks-forecaster:steps", job, alone), jobs))
-
-
-def report(given: argparse.Namespace, turns: list[tuple[list[dict[str, Any]], dict[str, Any]]]) -> None:
-    ratios = []
-    for separate, together in turns:
-        alone = sum(found["rate"] for found in separate)
-        ratios.append(together["rate"] / alone)
-        cpu = sum(found["cpu_each"] for found in separate) / len(separate)
-        print(
-            f"{given.ranks} ranks {together['rate']:,.0f} windows/s ({together['cpu_each'] * 1e6:.0f} µs of CPU each, "
-            f"{together['steps']} steps in {together['seconds']:.1f} s), uncoupled {alone:,.0f} ({cpu * 1e6:.0f} µs, "
-            f"{separate[0]['steps']} steps in {separate[0]['seconds']:.1f} s): {ratios[-1]:.3f}"
-        )
-    alone = sum(found["rate"] for separate, _ in turns for found in separate)
-    together = sum(found["rate"] for _, found in turns)
-    figures = {
-        "bench": "ranks-forecaster", "ratio": round(together / alone, 4), "ratios": [round(r, 4) for r in ratios],
-        "ranks": given.ranks, "batch": turns[0][1]["batch"], "threads": 1,
-        "windows_per_second": round(together / len(turns)),
-        "uncoupled_windows_per_second": round(alone / len(turns)),
-        "steps": [found["steps"] for _, found in turns],
-        "seconds": [round(found["seconds"], 1) for _, found in turns],
-        "uncoupled_steps": [found["steps"] for separate, _ in turns for found in separate],
-        "uncoupled_seconds": [round(found["seconds"], 1) for separate, _ in turns for found in separate],
-        "cpu_microseconds": round(sum(found["cpu_each"] for _, found in turns) / len(turns) * 1e6),
-        "uncoupled_cpu_microseconds": round(
-            sum(found["cpu_each"] for separate, _ in turns for found in separate) / len(turns) / given.ranks * 1e6
-        ),
-        "cycle_ms": os.environ.get("HOROVOD_CYCLE_TIME"),
-    }  # fmt: skip
-    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

@@ -7,16 +7,15 @@ weights, one thread each, side by side on the same cores. They are timed in turn
 
 import argparse
 import json
-import os
 import sys
-import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 SCRIPTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(SCRIPTS), str(SCRIPTS / "benches")]  # the ranks find both by it
+
+import bench_ranks  # noqa: E402
 
 _WARM = 10  # steps before the clock starts
 _HEAD = 1000.0  # items about as popular as the first; behind them popularity falls with the rank
@@ -58,7 +57,7 @@ def steps(payload: dict[str, Any], collective: Any) -> dict[str, Any]:
     epochs.take(_WARM)
     took = (time.perf_counter() - began) / _WARM
     count = int(collective.agree(max(int(payload["seconds"] / took), 1)))
-    meet(payload["meeting"], place, of)
+    bench_ranks.meet(payload["meeting"], place, of)
     began, cpu = time.perf_counter(), time.process_time()
     targets = epochs.take(count)
     seconds, busy = time.perf_counter() - began, time.process_time() - cpu
@@ -135,13 +134,6 @@ class Epochs:
         return targets
 
 
-def meet(folder: str, place: int, of: int) -> None:
-    """Wait until all processes of this folder are here."""
-    (Path(folder) / str(place)).touch()
-    while len(list(Path(folder).iterdir())) < of:
-        time.sleep(0.01)
-
-
 def main() -> None:
     from shelfcast.config import load
 
@@ -155,57 +147,13 @@ def main() -> None:
         "settings": settings.recommender.model_dump(mode="json"), "items": given.items, "targets": given.targets,
         "length": given.length, "seed": given.seed, "seconds": given.seconds, "share": None,
     }  # fmt: skip
-    turns = [(apart(payload, settings.train), joined(payload, settings.train)) for _ in range(given.turns)]
-    report(given, turns)
-
-
-def joined(payload: dict[str, Any], train: Any) -> dict[str, Any]:
-    from shelfcast.train.launch import launch
-
-    with tempfile.TemporaryDirectory() as meeting:
-        job = payload | {"meeting": meeting}
-        return launch("ranks-recommender:steps", job, train.model_copy(update={"launcher": "horovodrun"}))
-
-
-def apart(payload: dict[str, Any], train: Any) -> list[dict[str, Any]]:
-    from shelfcast.train.launch import launch
-
-    alone = train.model_copy(update={"launcher": "inline", "ranks": 1})
-    with tempfile.TemporaryDirectory() as meeting, ThreadPoolExecutor(train.ranks) as pool:
-        jobs = [payload | {"meeting": meeting, "share": (place, train.ranks)} for place in range(train.ranks)]
-        return list(pool.map(lambda job: launch("ranks-recommender:steps", job, alone), jobs))
-
-
-def report(given: argparse.Namespace, turns: list[tuple[list[dict[str, Any]], dict[str, Any]]]) -> None:
-    ratios = []
-    for separate, together in turns:
-        alone = sum(found["rate"] for found in separate)
-        ratios.append(together["rate"] / alone)
-        cpu = sum(found["cpu_each"] for found in separate) / len(separate)
-        print(
-            f"{given.ranks} ranks {together['rate']:,.0f} targets/s ({together['cpu_each'] * 1e6:.1f} µs of CPU each, "
-            f"{together['steps']} steps in {together['seconds']:.1f} s), uncoupled {alone:,.0f} ({cpu * 1e6:.1f} µs, "
-            f"{separate[0]['steps']} steps in {separate[0]['seconds']:.1f} s): {ratios[-1]:.3f}"
-        )
-    alone = sum(found["rate"] for separate, _ in turns for found in separate)
-    together = sum(found["rate"] for _, found in turns)
-    figures = {
-        "bench": "ranks-recommender", "ratio": round(together / alone, 4), "ratios": [round(r, 4) for r in ratios],
-        "ranks": given.ranks, "items": given.items, "dim": given.dim, "batch": turns[0][1]["batch"], "threads": 1,
-        "gradients": turns[0][1]["gradients"], "rows_a_step": turns[0][1]["rows"],
-        "bytes_sent_a_step": turns[0][1]["sent"], "targets_per_second": round(together / len(turns)),
-        "uncoupled_targets_per_second": round(alone / len(turns)),
-        "steps": [found["steps"] for _, found in turns],
-        "seconds": [round(found["seconds"], 1) for _, found in turns],
-        "uncoupled_steps": [found["steps"] for separate, _ in turns for found in separate],
-        "uncoupled_seconds": [round(found["seconds"], 1) for separate, _ in turns for found in separate],
-        "cpu_microseconds": round(sum(found["cpu_each"] for _, found in turns) / len(turns) * 1e6, 1),
-        "uncoupled_cpu_microseconds": round(
-            sum(found["cpu_each"] for separate, _ in turns for found in separate) / len(turns) / given.ranks * 1e6, 1
-        ),
-        "cycle_ms": os.environ.get("HOROVOD_CYCLE_TIME"),
+    turns = [bench_ranks.turn("ranks-recommender:steps", payload, settings.train) for _ in range(given.turns)]
+    first = turns[0][1]
+    own = {
+        "items": given.items, "dim": given.dim, "gradients": first["gradients"], "rows_a_step": first["rows"],
+        "bytes_sent_a_step": first["sent"],
     }  # fmt: skip
-    print(json.dumps(figures))
+    print(json.dumps({"bench": "ranks-recommender", **bench_ranks.figures(turns, "targets", given.ranks), **own}))
 
 
 if __name__ == "__main__":
