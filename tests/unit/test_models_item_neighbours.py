@@ -92,7 +92,7 @@ def test_a_liking_is_the_decayed_count_of_purchases_of_that_kind() -> None:
         np.array([True, True, False, True]),
     )  # fmt: skip
     groups = np.array([7, 7, 7, -1, 7], np.int32)
-    found = likings(histories, 100, groups, np.array([0, 0, 1, 1]), np.array([4, 3, 4, 3]))
+    (found,) = likings(histories, 100, [groups], np.array([0, 0, 1, 1]), np.array([4, 3, 4, 3]))
     assert found.tolist() == pytest.approx([np.log1p(10 * 1.5), 0, 0, 0], abs=1e-6)
 
 

@@ -215,8 +215,9 @@ def _complete(found: Candidates, histories: Histories, catalogue: Catalogue, day
     features = found.features
     users, items = np.repeat(np.arange(len(histories)), np.diff(found.offsets)), found.items[found.items >= 0]
     end = features.shape[1] - len(_OWN)
-    for place, groups in enumerate(catalogue.groups.values(), end - len(catalogue.groups)):
-        features[:, place] = likings(histories, day, groups, users, items)
+    liked = likings(histories, day, catalogue.groups.values(), users, items)
+    for place, values in enumerate(liked, end - len(catalogue.groups)):
+        features[:, place] = values
     near = np.zeros(len(users), np.float32) if circle is None else circle.scores(users, items)
     highest = np.zeros(len(histories), np.float32)
     np.maximum.at(highest, users, near)

@@ -59,11 +59,6 @@ class ItemSearch:
     def __len__(self) -> int:
         return len(self.codes)
 
-    def among(self, allowed: NDArray[Any]) -> "ItemSearch":
-        """The same over only the codes c with ``allowed[c]``."""
-        kept = allowed[self.codes]
-        return ItemSearch(self.codes[kept], self.vectors, self.rows[kept])
-
     def best(self, users: NDArray[Any], k: int, *masked: Masked) -> Best:
         """The ``k`` best items of each user that none of ``masked`` takes from it.
 

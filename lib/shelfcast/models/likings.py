@@ -1,5 +1,6 @@
 """How much a user buys of what is of one kind with a product: of its type, its category, its brand."""
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,22 +14,24 @@ _SHARPEN = 10.0  # decayed counts are small: log1p(10 d) keeps them apart
 
 
 def likings(
-    histories: Histories, day: int, groups: NDArray[Any], users: NDArray[Any], items: NDArray[Any]
-) -> NDArray[Any]:
-    """[pairs] float32: log1p of ten times the decayed count of the user's wanted events in the item's group.
+    histories: Histories, day: int, groups: Iterable[NDArray[Any]], users: NDArray[Any], items: NDArray[Any]
+) -> Iterator[NDArray[Any]]:
+    """Of each partition into groups, [pairs] float32: log1p of ten times the decayed count of the user's wanted events
+    in the item's group.
 
     Args:
         day: days since 1970-01-01; the histories hold nothing later.
-        groups: [catalogue] int32; items without a group, -1, have 0.
+        groups: [catalogue] int32 each; items without a group, -1, have 0.
         users: [pairs] rows of the histories, ascending.
         items: [pairs] catalogue codes.
     """
     wanted = histories.keep(histories.wanted)
     weights = np.exp2((wanted.days - day) / _HALF_LIFE).astype(np.float32)
     first = np.searchsorted(users, np.arange(len(histories) + 1))
-    size = int(groups.max(initial=-1)) + 2  # the last stands for none
-    found = _sums(wanted.offsets, groups[wanted.items], weights, first, groups[items], size)
-    return np.asarray(np.log1p(_SHARPEN * found), np.float32)
+    for numbers in groups:
+        size = int(numbers.max(initial=-1)) + 2  # the last stands for none
+        found = _sums(wanted.offsets, numbers[wanted.items], weights, first, numbers[items], size)
+        yield np.asarray(np.log1p(_SHARPEN * found), np.float32)
 
 
 @njit(cache=True)

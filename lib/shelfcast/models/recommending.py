@@ -25,7 +25,6 @@ from shelfcast.models.sequences import Sequences
 KIND = "recommender"
 CONFIG, WEIGHTS, ITEMS, VECTORS = "config.json", "weights.npz", "items.json", "vectors.npy"
 _USERS_AT_ONCE = 256  # their features and scores stay in the cache
-_USERS_ENCODED = 256  # at once: their states in the sequence model are users × max_length × dim, 26 MB each by default
 
 
 @dataclass
@@ -123,13 +122,9 @@ class Recommender:
         if self.sequence is None:
             return found
         inputs = Sequences.of(histories, words).newest(int(self.config["max_length"]))
-        sizes = (inputs.numbers > 0).sum(1)
-        order = np.argsort(sizes, kind="stable")[np.count_nonzero(sizes == 0) :]
-        for start in range(0, len(order), _USERS_ENCODED):  # users of like length together: less padding
-            chosen = order[start : start + _USERS_ENCODED]
-            vectors = self.sequence.users(inputs.rows(chosen, int(sizes[chosen[-1]])))
-            found[chosen, : vectors.shape[1]] = vectors
-            found[chosen, vectors.shape[1] :] = 1
+        vectors = self.sequence.users(inputs)
+        found[:, : vectors.shape[1]] = vectors
+        found[inputs.numbers[:, 0] > 0, vectors.shape[1] :] = 1
         return found
 
     def _table(self) -> NDArray[Any]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shelfcast.models.histories import Histories
+from shelfcast.models.histories import Histories, runs
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Wait:
         bought = Pairs.of(rows[late], self.groups[codes[late]], int(self.groups.max(initial=0)) + 1)
         users, groups = bought.split()
         first, end = (np.searchsorted(self.groups[members], groups, side) for side in ("left", "right"))
-        places = _ranges(first, end - first)
+        _, places = runs(first, end - first)
         return Pairs.of(np.repeat(users, end - first), members[places], len(self.products))
 
 
@@ -200,11 +200,6 @@ def _absent(stores: NDArray[Any], absent: Mapping[str, NDArray[Any]], products: 
     sizes = np.array([len(codes) for codes in lists], np.int64)
     if not sizes.sum():
         return Pairs.none(products)
-    codes = np.concatenate(lists)[_ranges((np.cumsum(sizes) - sizes)[store], sizes[store])]
+    _, places = runs((np.cumsum(sizes) - sizes)[store], sizes[store])
+    codes = np.concatenate(lists)[places]
     return Pairs(np.repeat(np.arange(len(stores)), sizes[store]) * np.int64(products) + codes, products)
-
-
-def _ranges(starts: NDArray[Any], lengths: NDArray[Any]) -> NDArray[Any]:
-    """The numbers starts[i], starts[i] + 1, … of each range, one range after the other."""
-    before = np.cumsum(lengths) - lengths
-    return np.asarray(np.repeat(starts - before, lengths) + np.arange(int(lengths.sum())))

@@ -12,7 +12,7 @@ from shelfcast.models.sequences import Inputs
 
 _RIDGE = 1e-6
 _KEPT = 1.5  # numbers of a vector of several members, in those of one
-_ELEMENTS_AT_ONCE = 1 << 22  # of states of a block of users: 16 MB, several times over
+_USERS_AT_ONCE = 256  # their states are users × max_length × dim, 26 MB each by default
 
 
 @dataclass
@@ -55,13 +55,14 @@ class SequenceEnsemble:
 
     def users(self, inputs: Inputs) -> NDArray[Any]:
         """User vectors [users, d] float32; zeros for users without items."""
-        rows = max(_ELEMENTS_AT_ONCE // max(inputs.numbers.shape[1] * self.members[0].shape.dim, 1), 1)
-        parts = [
-            np.concatenate([member.users(inputs.rows(slice(start, start + rows))) for member in self.members], 1)
-            for start in range(0, max(len(inputs), 1), rows)
-        ]
-        side_by_side = np.concatenate(parts)
-        return np.asarray(side_by_side if self.users_map is None else side_by_side @ self.users_map)
+        dim, sizes = self.members[0].shape.dim, (inputs.numbers > 0).sum(1)
+        found = np.zeros((len(inputs), dim * len(self.members)), np.float32)
+        order = np.argsort(sizes, kind="stable")[np.count_nonzero(sizes == 0) :]
+        for start in range(0, len(order), _USERS_AT_ONCE):  # users of like length together: less padding
+            chosen = order[start : start + _USERS_AT_ONCE]
+            block = inputs.rows(chosen, int(sizes[chosen[-1]]))
+            found[chosen] = np.concatenate([member.users(block) for member in self.members], 1)
+        return found if self.users_map is None else np.asarray(found @ self.users_map)
 
     def scoring(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Item vectors [items, d] and biases [items]: a score is user · item + bias."""
