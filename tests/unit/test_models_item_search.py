@@ -7,8 +7,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shelfcast.models import item_search
+from shelfcast.models import item_search, quantised
 from shelfcast.models.item_search import Best, ItemSearch, Masked
+
+
+def use(bounds: str, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(item_search, "_FEW", 0 if bounds == "quantised" else 1 << 62)
+
+
+@pytest.fixture(autouse=True, params=["quantised", "products"])
+def bounds(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "quantised" and not quantised.supported():
+        pytest.skip("the processor lacks AVX512-VNNI")
+    use(request.param, monkeypatch)
 
 
 def brute_force(codes: list[int], vectors: np.ndarray, users: np.ndarray, k: int, *masked: list[list[int]]) -> Best:
@@ -91,6 +102,80 @@ def test_a_user_who_has_seen_nearly_everything_gets_the_rest() -> None:
     assert sorted(found.codes[0, :10].tolist()) == list(range(5, 100_010, 10_001))
     assert found.codes[0, 10:].tolist() == [-1] * 10
     assert (found.codes[1] >= 0).all()
+
+
+KINDS = ["normal", "tied", "clustered", "biased", "outlying", "zero", "mixed", "tiny", "huge"]
+
+
+def vectors(kind: str, rows: int, dim: int, rng: np.random.Generator) -> np.ndarray:
+    found = rng.normal(size=(rows, dim))
+    if kind == "tied":
+        found = rng.integers(-1, 2, (rows, dim))
+    elif kind == "clustered":
+        found = rng.normal(size=(5, dim))[rng.integers(0, 5, rows)] + rng.choice([0, 1e-6], (rows, 1)) * found
+    elif kind == "biased":
+        found /= np.linalg.norm(found, axis=1, keepdims=True)
+        found[:, -1] = 30 * rng.normal(size=rows) if rows > 100 else 1
+    elif kind == "outlying":
+        found[rng.random((rows, dim)) < 0.01] *= 1000
+    elif kind == "zero":
+        found[rng.random(rows) < 0.5] = 0
+        found[: rows // 4, :-1] = 0
+    elif kind == "mixed":  # from denormal numbers to products that are not finite
+        found *= 10.0 ** rng.integers(-44, 38, (rows, 1))
+        found[rng.random(rows) < 0.02, -1] = np.nan
+        found[rng.random(rows) < 0.02, 0] = np.inf
+        found[0], found[1] = 0, np.nan
+    return (found * {"tiny": 1e-30, "huge": 1e15}.get(kind, 1)).astype(np.float32)
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast")
+@pytest.mark.parametrize("dim", [1, 3, 64, 65, 130, 385])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_best_come_first_of_all_that_are_scored(kind: str, dim: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(dim)
+    items, users = vectors(kind, 1500, dim, rng), vectors(kind, 7, dim, rng)
+    search, masked = ItemSearch(np.arange(1500), items), flat([rng.integers(0, 1500, 50).tolist() for _ in users])
+    everything = search.best(users, 1500, masked)  # no bar rises
+    with np.errstate(invalid="ignore"):
+        exact = users.astype(np.float64) @ items.T.astype(np.float64)
+        lengths = (np.linalg.norm(vectors.astype(np.float64), axis=1) for vectors in (users, items))
+        margin = 1e-5 * np.outer(*lengths)
+    for row, (codes, scores) in enumerate(zip(everything.codes, everything.scores, strict=True)):
+        own = codes[codes >= 0]
+        assert len(set(own.tolist())) == len(own)
+        assert (np.lexsort((own, -scores[: len(own)])) == np.arange(len(own))).all()
+        assert not np.isin(own, masked[1][masked[0][row] : masked[0][row + 1]]).any()
+        if kind != "mixed":
+            assert len(own) >= 1450
+            assert (np.abs(exact[row, own] - scores[: len(own)]) <= margin[row, own] + 1e-37).all()
+    for k in (1, 10, 100):
+        found = search.best(users, k, masked)
+        assert same(found, Best(everything.codes[:, :k], everything.scores[:, :k]))
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast")
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_is_found_from_either_bounds(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    search, users = ItemSearch(np.arange(5000), vectors(kind, 5000, 33, rng)), vectors(kind, 70, 33, rng)
+    found = search.best(users, 20)
+    use("products", monkeypatch)
+    assert same(found, search.best(users, 20))
+
+
+def test_what_is_masked_is_not_found_where_bounds_say_nothing() -> None:
+    items = np.array([[1, 1], [2, 2], [np.inf, 1], [3, 3]], np.float32)
+    users = np.array([[0, 0], [1, 1], [1e30, 1]], np.float32)
+    found = ItemSearch(np.arange(4), items).best(users, 3, flat([[0, 2], [2], [1, 2]]))
+    assert found.codes.tolist() == [[1, 3, -1], [3, 1, 0], [3, 0, -1]]
+
+
+def test_a_processor_without_the_instruction_multiplies_with_blas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quantised, "supported", lambda: False)
+    monkeypatch.setattr(quantised, "Bounds", None)
+    users, items = numbers(users=100)
+    assert (ItemSearch(np.arange(len(items)), items).best(users, 5).codes >= 0).all()
 
 
 def test_rows_of_a_table_are_searched_where_they_lie(tmp_path: Path) -> None:
