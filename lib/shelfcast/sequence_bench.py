@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from shelfcast.errors import ConfigError
-from shelfcast.evaluate import next_item
+from shelfcast.evaluate import als, next_item
+from shelfcast.lake import session
 from shelfcast.lake.ledger import Ledger, new_run_id
 from shelfcast.lake.step import Outcome, content_id
 from shelfcast.measured import Measured
@@ -71,6 +72,8 @@ def sequence(settings: Settings, path: Path, protocol: str, seeds: int, listener
                 trained.append({"seed": seed, **launch(ENTRY, payload, settings.train, say=say)})
                 found.append(_ranking(np.load(Path(folder) / f"{name}.npz"), split))
         rivals = {rival: next_item.rival(rival, data, split, K) for rival in next_item.RIVALS}
+        factors = als.vectors(session.build(settings), split.known, len(data.items), settings.seed)
+        rivals[als.NAME] = _ranking({"users": factors[0], "items": factors[1]}, split)
     except BaseException as error:
         ledger.fail(record, str(error) or type(error).__name__)
         raise
@@ -94,7 +97,7 @@ def sequence(settings: Settings, path: Path, protocol: str, seeds: int, listener
 
 
 def _ranking(vectors: Mapping[str, NDArray[Any]], split: Split) -> Ranking:
-    scores = full_ranking.products(vectors["users"], vectors["items"], vectors["bias"])
+    scores = full_ranking.products(vectors["users"], vectors["items"], vectors.get("bias"))
     return full_ranking.ranking(scores, split.known, split.wanted, min(K, len(vectors["items"])))
 
 

@@ -4,7 +4,9 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any
 
+import numpy as np
 import pytest
+from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from shelfcast import recommender_bench
@@ -14,6 +16,7 @@ from shelfcast.evaluate.als import Factors
 from shelfcast.evaluate.item_knn import Neighbourhood
 from shelfcast.lake.step import Step
 from shelfcast.lake.tables import contract
+from shelfcast.models.sequences import Sequences
 from shelfcast.settings import Settings
 
 AS_OF = date(2024, 3, 3)
@@ -82,3 +85,19 @@ def test_rivals_are_fitted_measured_and_kept(
     kept = {row["model"]: row for row in metrics(settings.lake, AS_OF, recommender_bench.WAY)}
     assert kept.keys() >= {"recommender", "item_knn", "item_knn_novel", "als", "als_novel", "popularity_unseen"}
     assert metrics(settings.lake, AS_OF, None) == []  # an evaluation of the run's own has not been made
+
+
+def test_als_places_the_users_and_items_of_a_benchmark_file(spark: SparkSession) -> None:
+    """Users 0 .. 5 take items 1 .. 4, users 6 .. 11 items 5 .. 8, but each leaves one out; nobody takes item 9."""
+    taken = [[4 * (user // 6) + 1 + item for item in range(4) if item != user % 4] for user in range(12)]
+    offsets = np.arange(0, 37, 3)
+    numbers = np.array(taken, np.int32).ravel()
+    known = Sequences(offsets, numbers, np.zeros(36, np.int64), np.ones(36, np.int32))
+    users, items = als.vectors(spark, known, 9, 1, Factors(rank=2, iterations=5, blocks=1))
+    assert users.shape == (12, 2)
+    assert not items[8].any()
+    scores = users @ items.T
+    for user in range(12):
+        left_out = 4 * (user // 6) + user % 4
+        others = np.arange(4) + 4 * (1 - user // 6)
+        assert scores[user, left_out] > scores[user, others].max()

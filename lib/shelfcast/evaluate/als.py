@@ -10,11 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyspark import Broadcast
-from pyspark.ml.recommendation import ALS
-from pyspark.sql import DataFrame, Window
+from pyspark.ml.recommendation import ALS, ALSModel
+from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from shelfcast.evaluate.purchases import Ground
+from shelfcast.models.sequences import Sequences
 
 NAME = "als"
 _SCHEMA = "user_id string, product_id string, rank int, novel boolean"
@@ -61,11 +62,7 @@ def lists(ground: Ground, seed: int, given: Factors | None = None) -> DataFrame:
     items = numbered(ground.before, "product_id", "item")
     counts = ground.before.join(users, "user_id").join(items, "product_id")
     counts = counts.select("user_id", "user", "product_id", "item", F.col("times").cast("float").alias("times"))
-    model = ALS(
-        rank=given.rank, maxIter=given.iterations, regParam=given.regularisation, alpha=given.alpha,
-        implicitPrefs=True, userCol="user", itemCol="item", ratingCol="times", seed=seed,
-        numUserBlocks=given.blocks, numItemBlocks=given.blocks,
-    ).fit(counts)  # fmt: skip
+    model = _fitted(counts, given, seed)
     offered = ground.products.where(F.col("recent") > 0).join(items, "product_id").select("item", "product_id")
     learned = model.itemFactors.join(offered, F.col("id") == F.col("item")).select("item", "product_id", "features")
     own = counts.join(ground.measured(), "user_id", "left_semi")
@@ -73,6 +70,39 @@ def lists(ground: Ground, seed: int, given: Factors | None = None) -> DataFrame:
     asked = owned.join(model.userFactors, F.col("user") == F.col("id")).select("user_id", "features", "items")
     searched = asked.sparkSession.sparkContext.broadcast(_items(learned.orderBy("item").toArrow(), given.rank))
     return asked.mapInPandas(_searcher(searched, ground.question.k), _SCHEMA)
+
+
+def vectors(
+    spark: SparkSession, known: Sequences, items: int, seed: int, given: Factors | None = None
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Factors of users [users, rank] and items [items, rank] of a benchmark file, zeros for who has none.
+
+    Args:
+        known: what each user took; fitted to how often.
+    """
+    given = given or Factors()
+    rows = np.repeat(np.arange(len(known.offsets) - 1, dtype=np.int32), np.diff(known.offsets))
+    taken = spark.createDataFrame(pa.table({"user": rows, "item": known.numbers - 1}))
+    model = _fitted(taken.groupBy("user", "item").agg(F.count("*").cast("float").alias("times")), given, seed)
+    found = []
+    for learned, count in ((model.userFactors, len(known.offsets) - 1), (model.itemFactors, items)):
+        table = learned.toArrow()
+        factors = np.zeros((count, given.rank), np.float32)
+        factors[table["id"].to_numpy()] = _matrix(table["features"], given.rank)
+        found.append(factors)
+    return found[0], found[1]
+
+
+def _fitted(counts: DataFrame, given: Factors, seed: int) -> ALSModel:
+    """
+    Args:
+        counts: user, item, times.
+    """
+    return ALS(
+        rank=given.rank, maxIter=given.iterations, regParam=given.regularisation, alpha=given.alpha,
+        implicitPrefs=True, userCol="user", itemCol="item", ratingCol="times", seed=seed,
+        numUserBlocks=given.blocks, numItemBlocks=given.blocks,
+    ).fit(counts)  # fmt: skip
 
 
 def numbered(frame: DataFrame, column: str, name: str) -> DataFrame:
@@ -87,9 +117,11 @@ def numbered(frame: DataFrame, column: str, name: str) -> DataFrame:
 
 
 def _items(rows: pa.Table, rank: int) -> Items:
-    flat = pc.list_flatten(rows["features"]).to_numpy()
-    names = rows["product_id"].to_numpy()
-    return Items(rows["item"].to_numpy(), names, flat.astype(np.float32).reshape(len(names), rank))
+    return Items(rows["item"].to_numpy(), rows["product_id"].to_numpy(), _matrix(rows["features"], rank))
+
+
+def _matrix(features: pa.ChunkedArray, rank: int) -> NDArray[Any]:
+    return np.asarray(pc.list_flatten(features).to_numpy(), np.float32).reshape(-1, rank)
 
 
 def _searcher(given: "Broadcast[Items]", k: int) -> Callable[[Iterator[pd.DataFrame]], Iterator[pd.DataFrame]]:
