@@ -106,7 +106,7 @@ def test_what_only_anonymous_shoppers_bought_is_on_sale_too(spark: SparkSession,
     week = days_ago(6)
     row = {
         "grain": "week.product", "product_id": "cake", "store_id": "*", "period_start": week, "week_start": week,
-        "units": 9.0, "orders": 7.0, "revenue": 9.0,
+        "units": 4.5, "orders": 7.0, "revenue": 9.0,
     }  # fmt: skip
     schema = contract("gold/demand").schema()
     now.replace("gold/demand", spark.createDataFrame([tuple(row.get(f.name) for f in schema)], schema))
@@ -117,8 +117,26 @@ def test_what_only_anonymous_shoppers_bought_is_on_sale_too(spark: SparkSession,
         "milk": (3.0, True), "bread": (1.0, True), "tea": (2.0, True), "jam": (1.0, True), "gone": (0.0, False),
         "cake": (7.0, True),
     }  # fmt: skip
+    paid = {r["product_id"]: r["price"] for r in shop.catalogue(now, AS_OF, ["purchase"]).collect()}
+    assert (paid["cake"], paid["milk"]) == (pytest.approx(np.log1p(9 / 4.5)), 0.0)  # nobody knows what milk cost
     earlier = {r["product_id"] for r in shop.catalogue(now, days_ago(1), ["purchase"]).where("on_sale").collect()}
     assert "cake" not in earlier  # its week was not over
+
+
+def test_the_catalogue_holds_what_is_said_of_products(
+    spark: SparkSession, step: Steps, configured: Callable[..., Settings]
+) -> None:
+    now = step(as_of=AS_OF, settings=configured("recommender.item_features=[brand,description]"))
+    now.replace("gold/interactions", interactions(spark, EVENTS))
+    told = ({"product_id": "tea", "description": "green tea", "size": "9 g"}, {"product_id": "jam", "brand": "Mum's"})
+    now.replace("silver/products", side(spark, "silver/products", *told))
+    found = Catalogue.from_table(shop.collected(shop.catalogue(now, AS_OF, ["purchase"])))
+    products = found.products.to_pylist()
+    assert dict(zip(products, found.groups["description"].to_pylist(), strict=True))["tea"] == "green tea"
+    assert dict(zip(products, found.groups["brand"].to_pylist(), strict=True)) == {
+        **dict.fromkeys(products), "jam": "Mum's"
+    }  # fmt: skip
+    assert "size" not in found.groups
 
 
 def test_a_list_that_is_short_stops_the_step(spark: SparkSession, step: Steps) -> None:

@@ -69,9 +69,10 @@ def test_ranks_share_the_users_and_see_nothing_after_as_of(tmp_path: Path) -> No
 
 def test_label_windows_need_as_long_a_history_before_them() -> None:
     as_of = date(2024, 6, 30)
-    assert label_origins(date(2024, 1, 1), as_of, 4, 2) == [date(2024, 5, 5), date(2024, 6, 2)]
-    assert label_origins(date(2024, 5, 6), as_of, 4, 2) == [date(2024, 6, 2)]
-    assert label_origins(date(2024, 6, 1), as_of, 4, 2) == []
+    assert label_origins(date(2024, 1, 1), as_of, 4, 2, 4) == [date(2024, 5, 5), date(2024, 6, 2)]
+    assert label_origins(date(2024, 1, 1), as_of, 4, 3, 2) == [date(2024, 5, 5), date(2024, 5, 19), date(2024, 6, 2)]
+    assert label_origins(date(2024, 5, 6), as_of, 4, 2, 4) == [date(2024, 6, 2)]
+    assert label_origins(date(2024, 6, 1), as_of, 4, 2, 4) == []
 
 
 def shoppers(users: int = 60, weeks: int = 30) -> Histories:

@@ -14,7 +14,7 @@ from shelfcast.lake import product_traits
 from shelfcast.lake.step import Step
 from shelfcast.lake.visible import visible
 
-PURCHASE = "purchase"
+PURCHASE, PRICE = "purchase", "price"
 _ALL_STORES = "*"
 _RECENT_DAYS = 14
 
@@ -42,7 +42,7 @@ def wanted_types(seen: DataFrame, types: Sequence[str]) -> list[str]:
 def catalogue(step: Step, as_of: date, wanted: Sequence[str]) -> DataFrame:
     """A row a product: product_id, events, popularity, recent, on_sale and traits, as known at the end of ``as_of``.
 
-    Traits are the float columns of ``product_traits``; 0 where a product has none.
+    Traits are the price paid of late and the float columns of ``product_traits``; 0 where a product has none.
     On sale is what was sold anywhere in the last ``score.on_sale_weeks`` weeks, unless a listing ended before as_of
     or the stock side knows of stores and none has a piece.
     """
@@ -59,16 +59,17 @@ def catalogue(step: Step, as_of: date, wanted: Sequence[str]) -> DataFrame:
         counted(after).alias("popularity"),
         counted(max(after, as_of - timedelta(days=_RECENT_DAYS))).alias("recent"),
     )
-    sold = touched.withColumn("orders", F.lit(0.0))
+    sold, paid = touched.withColumn("orders", F.lit(0.0)), []
     if step.has("gold/demand"):
         orders = _orders(step.read("gold/demand"), settings.demand.grains[0], after, as_of)
-        sold = touched.join(orders, "product_id", "full")
+        sold, paid = touched.join(orders, "product_id", "full"), [F.coalesce(PRICE, F.lit(0.0)).alias(PRICE)]
     popularity = F.greatest(F.coalesce("popularity", F.lit(0.0)), F.coalesce("orders", F.lit(0.0)))
     shop = sold.select(
         "product_id",
         F.coalesce("events", F.lit(0.0)).alias("events"),
         popularity.alias("popularity"),
         F.coalesce("recent", F.lit(0.0)).alias("recent"),
+        *paid,
     )
     barred = _barred(step, as_of)
     offered = F.col("popularity") > 0
@@ -86,10 +87,11 @@ def _with_traits(step: Step, shop: DataFrame, seen: DataFrame, as_of: date, want
     types = None
     if step.has("silver/products"):
         listed = valid(step.read("silver/products"), as_of)
-        kinds = [F.max(name).alias(name) for name in dict.fromkeys(["product_type", *options.groups])]
+        told = [name for name in dict.fromkeys([*options.groups, *options.item_features]) if name in listed.columns]
+        kinds = [F.max(name).alias(name) for name in dict.fromkeys(["product_type", *told])]
         listed = listed.groupBy("product_id").agg(*kinds)
         types = listed.select("product_id", "product_type")
-        shop = shop.join(listed.select("product_id", *options.groups), "product_id", "left")
+        shop = shop.join(listed.select("product_id", *told), "product_id", "left")
     sides = [product_traits.returns(seen, types, as_of, wanted, options.label_weeks)]
     if options.planned and step.has("gold/covariates"):
         covariates, grain = step.read("gold/covariates"), step.settings.demand.grains[0]
@@ -118,9 +120,13 @@ def popular_by_store(seen: DataFrame, shop: DataFrame, wanted: Sequence[str], af
 
 
 def _orders(demand: DataFrame, grain: str, after: date, as_of: date) -> DataFrame:
-    """Orders of each product in the complete weeks between: product_id, orders."""
+    """Sales of each product in the complete weeks between: product_id, orders, and price as log1p of what was paid a
+    piece.
+    """
     inside = (F.col("week_start") > F.lit(after)) & (F.col("week_start") <= F.lit(as_of - timedelta(days=6)))
-    return demand.where(inside & (F.col("grain") == grain)).groupBy("product_id").agg(F.sum("orders").alias("orders"))
+    paid = F.greatest(F.sum("revenue") / F.nullif(F.greatest(F.sum("units"), F.lit(0.0)), F.lit(0.0)), F.lit(0.0))
+    of_product = demand.where(inside & (F.col("grain") == grain)).groupBy("product_id")
+    return of_product.agg(F.sum("orders").alias("orders"), F.log1p(paid).alias(PRICE))
 
 
 def _barred(step: Step, as_of: date) -> DataFrame | None:

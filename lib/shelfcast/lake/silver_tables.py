@@ -75,6 +75,7 @@ _SIDES = (
         ("brand", "string", "brand, or national / private"),
         ("manufacturer", "string", "maker"),
         ("size", "string", "package size as written"),
+        ("description", "string", "words about it, such as its title"),
         ("listed_until", "date", "last day the product may be sold; null: no end known"),
     ),
     _side(

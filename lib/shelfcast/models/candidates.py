@@ -215,7 +215,7 @@ def _complete(found: Candidates, histories: Histories, catalogue: Catalogue, day
     features = found.features
     users, items = np.repeat(np.arange(len(histories)), np.diff(found.offsets)), found.items[found.items >= 0]
     end = features.shape[1] - len(_OWN)
-    liked = likings(histories, day, catalogue.groups.values(), users, items)
+    liked = likings(histories, day, catalogue.kinds, users, items)
     for place, values in enumerate(liked, end - len(catalogue.groups)):
         features[:, place] = values
     near = np.zeros(len(users), np.float32) if circle is None else circle.scores(users, items)

@@ -28,7 +28,7 @@ class Catalogue:
         popularity: [products] sales (or what stands for them) in the weeks that decide what is on sale.
         recent: [products] the same in the newest two of these weeks.
         traits: name → [products] float32, what else a ranker is told of a product.
-        groups: name → [products] int32, products of one number are of one kind; -1 where nobody says.
+        groups: name → [products] texts, products of one text are of one kind; null where nobody says.
     """
 
     products: pa.Array
@@ -37,7 +37,7 @@ class Catalogue:
     popularity: NDArray[Any]
     recent: NDArray[Any]
     traits: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    groups: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    groups: Mapping[str, pa.DictionaryArray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.products)
@@ -66,7 +66,7 @@ class Catalogue:
             table["popularity"].to_numpy().astype(np.float64),
             table["recent"].to_numpy().astype(np.float64),
             {name: table[name].to_numpy().astype(np.float32) for name in others if not _is_group(table, name)},
-            {name: _numbered(table[name]) for name in others if _is_group(table, name)},
+            {name: _encoded(table[name]) for name in others if _is_group(table, name)},
         )
 
     def on(self, products: pa.Array) -> "Catalogue":
@@ -74,20 +74,28 @@ class Catalogue:
         places = codes_in(self.products, products)
         known = places >= 0
 
+        there = pa.array(places, mask=~known)
+
         def moved(values: NDArray[Any]) -> NDArray[Any]:
             return np.where(known, values[places], 0).astype(values.dtype) if len(values) else np.zeros(len(places))
 
         return Catalogue(
             products, moved(self.events), moved(self.on_sale).astype(bool), moved(self.popularity), moved(self.recent),
             {name: moved(values) for name, values in self.traits.items()},
-            {name: np.where(known, moved(values), -1).astype(np.int32) for name, values in self.groups.items()},
+            {name: values.take(there) for name, values in self.groups.items()},
         )  # fmt: skip
 
     def with_traits(self, names: Sequence[str], groups: Sequence[str] = ()) -> "Catalogue":
-        """The same with exactly these traits and groups, in this order; one that is not known is 0, or -1, for all."""
-        none, nothing = np.zeros(len(self), np.float32), np.full(len(self), -1, np.int32)
+        """The same with exactly these traits and groups, in this order; one that is unknown is 0, or null, for all."""
+        none, nothing = np.zeros(len(self), np.float32), pa.nulls(len(self), pa.string()).dictionary_encode()
         traits = {name: self.traits.get(name, none) for name in names}
         return replace(self, traits=traits, groups={name: self.groups.get(name, nothing) for name in groups})
+
+    @cached_property
+    def kinds(self) -> list[NDArray[Any]]:
+        """Of each group [products] int32: products of one number are of one kind; -1 where nobody says."""
+        indices = (pc.fill_null(values.indices, -1) for values in self.groups.values())
+        return [np.asarray(found.to_numpy(zero_copy_only=False), np.int32) for found in indices]
 
     @cached_property
     def columns(self) -> NDArray[Any]:
@@ -100,10 +108,16 @@ class Catalogue:
         """The catalogue as a Parquet file."""
         columns = [
             self.products, self.events, self.on_sale, self.popularity, self.recent, *self.traits.values(),
-            *self.groups.values(),
+            *(values.cast(pa.string()) for values in self.groups.values()),
         ]  # fmt: skip
         sink = io.BytesIO()
-        pq.write_table(pa.table([pa.array(c) for c in columns], names=[*_OWN, *self.traits, *self.groups]), sink)
+        pq.write_table(
+            pa.table(
+                [c if isinstance(c, pa.Array) else pa.array(c) for c in columns],
+                names=[*_OWN, *self.traits, *self.groups],
+            ),
+            sink,
+        )
         return sink.getvalue()
 
     @classmethod
@@ -132,11 +146,10 @@ def codes_in(known: pa.Array, wanted: pa.Array | pa.ChunkedArray) -> NDArray[Any
 
 def _is_group(table: pa.Table, name: str) -> bool:
     kind = table.schema.field(name).type
-    return bool(pa.types.is_string(kind) or pa.types.is_integer(kind))
+    return bool(pa.types.is_string(kind) or pa.types.is_dictionary(kind))
 
 
-def _numbered(column: pa.ChunkedArray) -> NDArray[Any]:
-    """[products] int32: numbers as they are, texts by the order of their first product; -1 for nulls."""
-    if pa.types.is_string(column.type):
-        column = column.combine_chunks().dictionary_encode().indices
-    return np.asarray(pc.fill_null(column, -1).to_numpy(zero_copy_only=False), np.int32)
+def _encoded(column: pa.ChunkedArray) -> pa.DictionaryArray:
+    """[products] texts, as one dictionary and the places in it."""
+    found = column.cast(pa.string()).combine_chunks().dictionary_encode()
+    return found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found

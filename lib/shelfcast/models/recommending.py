@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from shelfcast.models import candidates as candidate
-from shelfcast.models import folder, ranking
+from shelfcast.models import folder, item_features, ranking
 from shelfcast.models.candidates import Candidates, Outlook, Watch
 from shelfcast.models.catalogue import Catalogue, codes_in
 from shelfcast.models.histories import Histories
@@ -23,7 +23,8 @@ from shelfcast.models.sequence_ensemble import SequenceEnsemble
 from shelfcast.models.sequences import Sequences
 
 KIND = "recommender"
-CONFIG, WEIGHTS, ITEMS, VECTORS = "config.json", "weights.npz", "items.json", "vectors.npy"
+CONFIG, WEIGHTS, ITEMS, WORDS = "config.json", "weights.npz", "items.json", "words.json"
+VECTORS = "vectors.npy"
 _USERS_AT_ONCE = 256  # their features and scores stay in the cache
 
 
@@ -40,6 +41,7 @@ class Recommender:
         vectors: [vocabulary, dim or dim + 1] float32, what users' vectors are multiplied with, as :meth:`load` maps it
             into memory; None while the sequence model may still change.
         neighbours: which items of the vocabulary go together; None where there is no sequence model.
+        said: words that the sequence model knows of items, :mod:`shelfcast.models.item_features`.
         watch: is told which part of the work is being done: encoder, repeat search, novel search, features, ranker,
             lists.
     """
@@ -50,7 +52,9 @@ class Recommender:
     ranker: Ranker | None
     vectors: NDArray[Any] | None = None
     neighbours: ItemNeighbours | None = None
+    said: pa.Array = field(default_factory=lambda: pa.array([], pa.string()))
     watch: Watch = candidate.unwatched
+    _new: tuple[pa.Array, NDArray[Any], NDArray[Any]] | None = field(default=None, init=False, repr=False)
 
     def words(self, catalogue: Catalogue) -> NDArray[Any]:
         """[catalogue] the sequence model's number of each product, 0 for those it does not know."""
@@ -92,11 +96,9 @@ class Recommender:
         """Blocks of users with what they may be offered and their candidates among that."""
         length, most = int(self.config["history"]), int(self.config["candidates"])
         newest = histories.latest(length)
+        words, table = self.words(catalogue), self._table()
+        search = self._search(catalogue, words, table)
         catalogue = catalogue.with_traits(self.config["traits"], self.config["groups"])
-        words = self.words(catalogue)
-        codes = np.flatnonzero(catalogue.on_sale & (words > 0)).astype(np.int32)
-        table = self._table()
-        search = ItemSearch(codes, table, words[codes] - 1)
         with self.watch("encoder"):
             users = self._users(newest, words, table.shape[1])
         for start in range(0, len(histories), _USERS_AT_ONCE):
@@ -108,6 +110,28 @@ class Recommender:
                 newest.users(some), catalogue, day, self.config["half_lives"], most, outlook, allowed.barred, self.watch
             )
             yield rows, found, allowed
+
+    def _search(self, catalogue: Catalogue, words: NDArray[Any], table: NDArray[Any]) -> ItemSearch:
+        """Over what is on sale and has a vector, of its own or by what is said of it."""
+        codes = np.flatnonzero(catalogue.on_sale & (words > 0)).astype(np.int32)
+        new, vectors = self._newcomers(catalogue, words)
+        place = np.flatnonzero(catalogue.on_sale[new])
+        rows = np.concatenate([words[codes] - 1, len(table) + place])
+        return ItemSearch(np.concatenate([codes, new[place]]), table, rows, vectors)
+
+    def _newcomers(self, catalogue: Catalogue, words: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Codes of products that are not in the vocabulary but have known words, and their vectors, as ``_table``'s.
+
+        Kept for the next call, as long as that is for the same products.
+        """
+        if self._new is None or self._new[0] is not catalogue.products:
+            codes, vectors = np.zeros(0, np.int32), np.zeros((0, self._table().shape[1]), np.float32)
+            if self.sequence is not None and len(self.said):
+                said = item_features.columns(catalogue, self.config["item_features"], self.said)
+                codes = np.flatnonzero((words == 0) & (said > 0).any(1)).astype(np.int32)
+                vectors = _with_bias(*self.sequence.newcomers(said[codes]), vectors.shape[1])
+            self._new = (catalogue.products, codes, vectors)
+        return self._new[1:]
 
     def scores(self, found: Candidates) -> NDArray[Any]:
         """[users, C] of candidates, -inf in the padding."""
@@ -134,7 +158,7 @@ class Recommender:
         if self.sequence is None:
             return np.zeros((len(self.vocabulary), 1), np.float32)
         table, bias = self.sequence.scoring()
-        return np.column_stack([table, bias]) if bias.any() else table
+        return _with_bias(table, bias, table.shape[1] + bool(bias.any()))
 
     def files(self) -> dict[str, bytes]:
         """The model folder's files."""
@@ -150,6 +174,7 @@ class Recommender:
             CONFIG: folder.encode_json(dict(self.config)),
             WEIGHTS: folder.encode_arrays(arrays),
             ITEMS: folder.encode_json(self.vocabulary.to_pylist()),
+            WORDS: folder.encode_json(self.said.to_pylist()),
         }
 
     @classmethod
@@ -162,7 +187,7 @@ class Recommender:
         Raises:
             ModelError: naming the file that is missing or damaged.
         """
-        files = folder.load(uri, [CONFIG, WEIGHTS, ITEMS])
+        files = folder.load(uri, [CONFIG, WEIGHTS, ITEMS, WORDS])
         config = folder.decode_json(files[CONFIG])
         arrays = folder.decode_arrays(files[WEIGHTS])
         vocabulary = pa.array(folder.decode_json(files[ITEMS]), pa.string())
@@ -172,7 +197,13 @@ class Recommender:
         near = folder.below(arrays, "neighbours")
         neighbours = ItemNeighbours.from_arrays(near) if near else None
         vectors = folder.mapped(uri, VECTORS, copies or Path(tempfile.gettempdir()))
-        return cls(config, vocabulary, sequence, ranker, vectors, neighbours)
+        said = pa.array(folder.decode_json(files[WORDS]), pa.string())
+        return cls(config, vocabulary, sequence, ranker, vectors, neighbours, said)
+
+
+def _with_bias(vectors: NDArray[Any], bias: NDArray[Any], width: int) -> NDArray[Any]:
+    """The vectors, with the biases as a last column where ``width`` has room for them."""
+    return np.column_stack([vectors, bias]) if width > vectors.shape[1] else vectors
 
 
 def vocabulary(catalogue: Catalogue, least: int) -> pa.Array:

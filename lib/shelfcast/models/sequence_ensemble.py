@@ -1,6 +1,6 @@
 """Sequence models whose scores are averaged, as one vector a user and one an item."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,10 +66,16 @@ class SequenceEnsemble:
 
     def scoring(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Item vectors [items, d] and biases [items]: a score is user · item + bias."""
-        parts = [member.scoring() for member in self.members]
+        return self._mean([member.scoring() for member in self.members])
+
+    def newcomers(self, said: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The same for items that only have words [n, S]; nan for those without."""
+        return self._mean([member.newcomers(said) for member in self.members])
+
+    def _mean(self, parts: Sequence[tuple[NDArray[Any], NDArray[Any]]]) -> tuple[NDArray[Any], NDArray[Any]]:
         share = np.float32(1 / len(parts))
         items = np.concatenate([vectors * share for vectors, _ in parts], 1)
-        bias = sum((biases * share for _, biases in parts), np.zeros(len(items), np.float32))
+        bias = np.asarray(sum(biases * share for _, biases in parts), np.float32)
         return items if self.items_map is None else items @ self.items_map, bias
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -79,32 +85,37 @@ class SequenceEnsemble:
             for place, member in enumerate(self.members)
             for i, value in enumerate(member.weights)
         }
+        found["said"] = self.members[0].said[1:]
         if self.users_map is not None and self.items_map is not None:
             found |= {"users_map": self.users_map, "items_map": self.items_map}
         return found
 
     @classmethod
-    def build(cls, config: Mapping[str, Any], items: int) -> "SequenceEnsemble":
+    def build(cls, config: Mapping[str, Any], items: int, said: NDArray[Any] | None = None) -> "SequenceEnsemble":
         """Untrained members of the configured sizes."""
-        return cls([build_member(config, items) for _ in range(int(config["members"]))])
+        return cls([build_member(config, items, said) for _ in range(int(config["members"]))])
 
     @classmethod
     def from_arrays(
         cls, config: Mapping[str, Any], items: int, arrays: Mapping[str, NDArray[Any]]
     ) -> "SequenceEnsemble":
         """What :meth:`arrays` gave."""
-        found = cls.build(config, items)
+        found = cls.build(config, items, arrays["said"])
         for place, member in enumerate(found.members):
             member.set_weights([arrays[f"{place}/{i}"] for i in range(len(member.weights))])
         found.users_map, found.items_map = arrays.get("users_map"), arrays.get("items_map")
         return found
 
 
-def build_member(config: Mapping[str, Any], items: int) -> SequenceRecommender:
-    """An untrained sequence model of the configured sizes."""
+def build_member(config: Mapping[str, Any], items: int, said: NDArray[Any] | None = None) -> SequenceRecommender:
+    """An untrained sequence model of the configured sizes.
+
+    Args:
+        said: [items, S] words of each item; None: nothing is said of them.
+    """
     shape = Architecture(
         items, config["encoder"], int(config["dim"]), int(config["units"]), int(config["max_length"]),
         float(config["dropout"]), float(config["temperature"]), bool(config["item_bias"]),
-        len(config.get("event_types", ())),
+        len(config.get("event_types", ())), int(config.get("words", 0)), float(config.get("identity_dropout", 0)),
     )  # fmt: skip
-    return SequenceRecommender(shape)
+    return SequenceRecommender(shape, said)

@@ -88,8 +88,13 @@ class Recommender(Section):
     event_types: list[str]
     label_weeks: Positive
     label_windows: Positive  # at most so many earlier horizons teach the ranker
+    label_stride: Positive  # weeks between the beginnings of two of them
     planned: list[Literal["display", "mailer"]]  # plans that are known ahead
     groups: list[Literal["department", "category", "product_type", "brand", "manufacturer"]]  # kinds that users like
+    item_features: list[
+        Literal["department", "category", "product_type", "brand", "manufacturer", "price", "description"]
+    ]  # parts of an item's vector
+    identity_dropout: Fraction
     neighbours: Positive  # of an item, in who takes them
     half_lives: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)]  # weeks
     candidates: Positive  # of each kind: touched before, and new

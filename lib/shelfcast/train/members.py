@@ -1,6 +1,6 @@
 """Trains the members of a sequence model: one by all ranks together, several by each rank on its own."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,11 +34,13 @@ class Material:
             its members alone.
         events: [items] how often each item occurs.
         histories: the newest items of this rank's users, as in scoring.
+        said: [items, S] words of each item; None: nothing is said of them.
     """
 
     pieces: Pieces
     events: NDArray[Any]
     histories: Inputs
+    said: NDArray[Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Trainer:
 
     options: Options
     sizes: Sizes
-    config: dict[str, Any]
+    config: Mapping[str, Any]
     seed: int
     collective: Collective
     uri: str
@@ -89,7 +91,7 @@ class Trainer:
         mine = [([np.array(value) for value in member.weights], chosen, fit.values) for member, fit, chosen in found]
         dealt = self.collective.gather(mine)
         ordered = [dealt[m % len(dealt)][m // len(dealt)] for m in range(self.sizes.members)]
-        ensemble = SequenceEnsemble.build(self.config, len(material.events))
+        ensemble = SequenceEnsemble.build(self.config, len(material.events), material.said)
         for member, (weights, _, _) in zip(ensemble.members, ordered, strict=True):
             member.set_weights(weights)
         some = np.random.default_rng(self.seed).permutation(len(material.histories))[:_CONDENSED_USERS]
@@ -103,7 +105,7 @@ class Trainer:
         """One member, how it was fitted, and its epochs."""
         seed = self.seed + _SEEDS_APART * place
         keras.utils.set_random_seed(seed + collective.rank)  # weights come from the first rank
-        model = build_member(self.config, len(material.events))
+        model = build_member(self.config, len(material.events), material.said)
         model.start_from_popularity(material.events)
         several = self.sizes.members > 1
         fit = Fit(

@@ -47,7 +47,7 @@ def fit(blocks: Sequence[Block], seed: int, collective: Collective) -> Ranker | 
             chosen = [rows[p] for p in order[number * _USERS_A_STEP : (number + 1) * _USERS_A_STEP]]
             total += [float(value) for value in step(*(tf.constant(a) for a in _batch(blocks, chosen, width)))]
         loss, count = collective.sum(total)
-    collective.say(f"ranker: {users} users, loss {loss / max(count, 1):.4f}")
+    collective.say(f"ranker: {users} users, loss {loss / max(count * len(ranker.networks), 1):.4f}")
     return ranker
 
 

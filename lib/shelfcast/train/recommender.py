@@ -42,7 +42,8 @@ def _payload(step: Step, as_of: date, uri: str) -> dict[str, Any]:
     seen = shop.events(step.read("gold/interactions"), as_of, settings.recommender.event_types)
     first = _first_day(seen, as_of)
     wanted = shop.wanted_types(seen, settings.recommender.event_types)
-    origins = label_origins(first, as_of, settings.recommender.label_weeks, settings.recommender.label_windows)
+    options = settings.recommender
+    origins = label_origins(first, as_of, options.label_weeks, options.label_windows, options.label_stride)
     for day in [*origins, as_of]:
         found = Catalogue.from_table(shop.collected(shop.catalogue(step, day, wanted)))
         folder.put(folder.partial(uri), catalogue_file(day), found.to_bytes())
@@ -72,12 +73,12 @@ def _first_day(seen: DataFrame, as_of: date) -> date:
     return first
 
 
-def label_origins(first: date, as_of: date, label_weeks: int, most: int) -> list[date]:
-    """Days after which what users did is known and can be learned from: up to ``most``, ``label_weeks`` apart, oldest
-    first; only where at least as long a history lies before them.
+def label_origins(first: date, as_of: date, label_weeks: int, most: int, stride: int) -> list[date]:
+    """Days after which ``label_weeks`` are known and can be learned from: up to ``most``, ``stride`` weeks apart,
+    oldest first; only where at least as long a history lies before them.
     """
     length = timedelta(weeks=label_weeks)
-    days = [as_of - length * back for back in range(most, 0, -1)]
+    days = [as_of - length - timedelta(weeks=stride * back) for back in reversed(range(most))]
     return [day for day in days if day - length >= first - timedelta(days=1)]
 
 

@@ -15,9 +15,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from shelfcast.models import folder, ranking
+from shelfcast.models import folder, item_features, ranking
 from shelfcast.models.candidates import names
-from shelfcast.models.catalogue import Catalogue
+from shelfcast.models.catalogue import Catalogue, codes_in
 from shelfcast.models.histories import Histories
 from shelfcast.models.ranker import Ranker
 from shelfcast.models.recommender import SequenceRecommender
@@ -32,7 +32,7 @@ from shelfcast.train.histories import read
 from shelfcast.train.members import Log, Material, Trainer, Validate
 
 _VALIDATION_USERS = 5000
-_RANKER_USERS = 5_000  # of each rank and label window; their candidates are held in memory
+_RANKER_USERS = 3_500  # of each rank and label window; their candidates are held in memory
 _K = 10
 _STAGE = "ranker.npz"
 
@@ -114,7 +114,9 @@ class Job:
     def sequence(self, phase: str, until: int, shop: Catalogue, epochs: Sequence[int]) -> Recommender:
         """Sequence models fitted on everything up to ``until``; without any where there is nothing to fit."""
         known = vocabulary(shop, self.options.min_item_events)
-        model = Recommender(self._config(), known, None, None)
+        kinds = self.options.item_features
+        said = item_features.vocabulary(shop, kinds, codes_in(known, shop.products) >= 0)
+        model = Recommender(self._config(len(said)), known, None, None, said=said)
         words = model.words(shop)
         sequences = Sequences.of(self.everyone.between(-(1 << 30), until), words)
         pieces = Pieces.cut(sequences, self.sizes.max_length)
@@ -122,10 +124,11 @@ class Job:
         if len(known) < 2 or not self.collective.sum(pieces.targets):
             self.collective.say("too few items or users for a sequence model: habits and popularity only")
             return model
-        material = Material(pieces, shop.events[words > 0], sequences.newest(self.sizes.max_length))
+        described = item_features.columns(shop, kinds, said)[words > 0]
+        material = Material(pieces, shop.events[words > 0], sequences.newest(self.sizes.max_length), described)
         validate = self._validation(model, shop, until) if phase == "choose" else None
         trainer = Trainer(
-            self.options, self.sizes, self._config(), self.payload["seed"], self.collective, self.payload["uri"],
+            self.options, self.sizes, model.config, self.payload["seed"], self.collective, self.payload["uri"],
             self._log(),
         )  # fmt: skip
         found = trainer.train(phase, material, epochs, validate)
@@ -180,13 +183,21 @@ class Job:
             for rows, found in model.candidates(before, shop, origin)
         ]
 
-    def _config(self) -> dict[str, Any]:
-        options, traits, groups = self.options.model_dump(), list(self.shop[-1].traits), list(self.shop[-1].groups)
-        names_of = ("encoder", "units", "temperature", "half_lives", "candidates", "history", "event_types")
+    def _config(self, words: int) -> dict[str, Any]:
+        """
+        Args:
+            words: number of those that are said of items.
+        """
+        options, traits = self.options.model_dump(), list(self.shop[-1].traits)
+        groups = [name for name in self.options.groups if name in self.shop[-1].groups]
+        names_of = (
+            "encoder", "units", "temperature", "half_lives", "candidates", "history", "event_types", "item_features",
+            "identity_dropout",
+        )  # fmt: skip
         return {
             **self.sizes.as_config(), **{name: options[name] for name in names_of}, "wanted": self.payload["wanted"],
             "traits": traits, "groups": groups, "features": names(self.options.half_lives, traits, groups),
-            "seed": self.payload["seed"], "as_of": self.payload["as_of"],
+            "words": words, "seed": self.payload["seed"], "as_of": self.payload["as_of"],
         }  # fmt: skip
 
     def _log(self) -> Log | None:
