@@ -35,7 +35,7 @@ _NEAR = 1e-5  # of the largest score: closer ones may change places, they are ro
 def options(description: str | None) -> argparse.ArgumentParser:
     """A command line with what the benches of the search have in common."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--users", type=int, default=400_000)
+    parser.add_argument("--users", type=int, default=500_000)
     parser.add_argument("--items", type=int, default=65_204)
     parser.add_argument("--dim", type=int, default=64)
     parser.add_argument("--seen", type=int, default=50, help="items of each user that it must not be given")

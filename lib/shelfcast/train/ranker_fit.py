@@ -16,6 +16,7 @@ from shelfcast.train.sequence_fit import shaped
 EPOCHS = 20
 _USERS_A_STEP = 32
 _RATE = 4e-3
+_WEIGHT_DECAY = 0.1
 _LEAST_SCALE = 1e-3
 
 Block = tuple[Candidates, NDArray[Any]]
@@ -36,7 +37,8 @@ def fit(blocks: Sequence[Block], seed: int, collective: Collective) -> Ranker | 
     variables = ranker.trainable_variables
     collective.share(variables)
     steps = int(max(collective.gather(-(-len(rows) // _USERS_A_STEP))))
-    optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(_RATE, EPOCHS * steps))
+    rate = keras.optimizers.schedules.CosineDecay(_RATE, EPOCHS * steps)
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=_WEIGHT_DECAY)
     optimizer.build(variables)
     step = _step(ranker, optimizer, collective)
     for epoch in range(EPOCHS):
