@@ -102,10 +102,11 @@ def test_a_catalogue_keeps_its_groups() -> None:
         "recent": [0.0] * 3, "price": [1.5, 2.5, 3.5], "brand": ["x", None, "x"],
     })  # fmt: skip
     found = Catalogue.from_table(table)
-    assert found.groups["brand"].tolist() == [-1, 0, 0]
+    assert found.groups["brand"].to_pylist() == [None, "x", "x"]
+    assert found.kinds[0].tolist() == [-1, 0, 0]
     assert list(found.traits) == ["price"]
     again = Catalogue.from_bytes(found.to_bytes())
-    assert again.groups["brand"].tolist() == [-1, 0, 0]
+    assert again.groups["brand"].to_pylist() == [None, "x", "x"]
     moved = found.on(pa.array(["a", "b", "d"]))
-    assert moved.groups["brand"].tolist() == [-1, 0, -1]
-    assert found.with_traits([], ["brand", "size"]).groups["size"].tolist() == [-1, -1, -1]
+    assert moved.groups["brand"].to_pylist() == [None, "x", None]
+    assert found.with_traits([], ["size", "brand"]).kinds[0].tolist() == [-1, -1, -1]
