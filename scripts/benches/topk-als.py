@@ -32,7 +32,7 @@ _PRIME = 7_919  # the step from one rating's item to the next one's: every item 
 
 def arguments() -> argparse.Namespace:
     parser = bench_vectors.options(__doc__)
-    parser.add_argument("--als-users", type=int, default=20_000)
+    parser.add_argument("--als-users", type=int, default=40_000)
     return parser.parse_args()
 
 
