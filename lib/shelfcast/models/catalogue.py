@@ -94,8 +94,7 @@ class Catalogue:
     @cached_property
     def kinds(self) -> list[NDArray[Any]]:
         """Of each group [products] int32: products of one number are of one kind; -1 where nobody says."""
-        indices = (pc.fill_null(values.indices, -1) for values in self.groups.values())
-        return [np.asarray(found.to_numpy(zero_copy_only=False), np.int32) for found in indices]
+        return [numbers(values) for values in self.groups.values()]
 
     @cached_property
     def columns(self) -> NDArray[Any]:
@@ -142,6 +141,11 @@ def codes_in(known: pa.Array, wanted: pa.Array | pa.ChunkedArray) -> NDArray[Any
     """[n] int32 places of ``wanted`` strings among ``known`` ones, -1 where there is none."""
     found = pc.fill_null(pc.index_in(wanted, value_set=known), -1)
     return np.asarray(found.to_numpy() if isinstance(found, pa.ChunkedArray) else found.to_numpy(zero_copy_only=False))
+
+
+def numbers(values: pa.DictionaryArray) -> NDArray[Any]:
+    """[n] int32 places in the dictionary, -1 for nulls."""
+    return np.asarray(pc.fill_null(values.indices, -1).to_numpy(zero_copy_only=False), np.int32)
 
 
 def _is_group(table: pa.Table, name: str) -> bool:

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from shelfcast.models.catalogue import Catalogue, codes_in
+from shelfcast.models.catalogue import Catalogue, codes_in, numbers
+from shelfcast.models.histories import runs
 
 PRICE, DESCRIPTION = "price", "description"
 _STEPS = 2  # of price in an octave
@@ -47,12 +48,12 @@ def vocabulary(catalogue: Catalogue, kinds: Sequence[str], known: NDArray[np.boo
 
 def columns(catalogue: Catalogue, kinds: Sequence[str], words: pa.Array) -> NDArray[np.int32]:
     """[products, S] numbers of each product's words, places in ``words`` + 1, behind them 0; S is at most 24."""
-    rows, numbers = [np.zeros(0, np.int64)], [np.zeros(0, np.int32)]
+    rows, known = [np.zeros(0, np.int64)], [np.zeros(0, np.int32)]
     for said in _said(catalogue, kinds):
         number = codes_in(words, said.words)[said.places] + 1
         rows.append(said.rows[number > 0])
-        numbers.append(number[number > 0])
-    row, number = np.concatenate(rows), np.concatenate(numbers)
+        known.append(number[number > 0])
+    row, number = np.concatenate(rows), np.concatenate(known)
     order = np.argsort(row, kind="stable")
     row, number = row[order], number[order]
     place = np.arange(len(row)) - np.searchsorted(row, row)
@@ -74,7 +75,7 @@ def _said(catalogue: Catalogue, kinds: Sequence[str]) -> Iterator[_Said]:
 
 
 def _whole(kind: str, values: pa.DictionaryArray) -> _Said:
-    places = np.asarray(pc.fill_null(values.indices, -1).to_numpy(zero_copy_only=False), np.int64)
+    places = numbers(values).astype(np.int64)
     return _Said(np.flatnonzero(places >= 0), places[places >= 0], _named(kind, values.dictionary))
 
 
@@ -88,13 +89,12 @@ def _split(kind: str, values: pa.DictionaryArray) -> _Said:
     _, first = np.unique(texts[real] * max(len(flat.dictionary), 1) + word[real], return_index=True)
     first = np.sort(first)
     texts, word = texts[real][first], word[real][first]
-    of_product = np.asarray(pc.fill_null(values.indices, -1).to_numpy(zero_copy_only=False), np.int64)
+    of_product = numbers(values)
     rows = np.flatnonzero(of_product >= 0)
     begins = np.searchsorted(texts, np.arange(len(values.dictionary) + 1))
     sizes = np.diff(begins)[of_product[rows]]
-    inside = np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    places = word[np.repeat(begins[of_product[rows]], sizes) + inside]
-    return _Said(np.repeat(rows, sizes), places, _named(kind, flat.dictionary))
+    _, places = runs(begins[of_product[rows]], sizes)
+    return _Said(np.repeat(rows, sizes), word[places], _named(kind, flat.dictionary))
 
 
 def _named(kind: str, values: pa.Array) -> pa.Array:

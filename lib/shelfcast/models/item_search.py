@@ -16,6 +16,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from shelfcast.models import quantised, reservoir
+from shelfcast.models.reservoir import product
 
 _USERS, _ITEMS = 256, 1024  # of a block: 1 MB of scores
 _FEW = 32  # users; for fewer, packing 65,000 items costs more than it saves: even at 25 users of dim 64, 8 of 385
@@ -180,14 +181,6 @@ def _products(users: Any, rows: Any, vectors: Any, more: Any, items: Any, found:
     known = len(vectors)
     for pair in range(len(items)):
         if items[pair] >= known:
-            found[pair] = _product(users[rows[pair]], more[items[pair] - known])
+            found[pair] = product(users[rows[pair]], more[items[pair] - known])
         elif items[pair] >= 0:
-            found[pair] = _product(users[rows[pair]], vectors[items[pair]])
-
-
-@njit(cache=True, nogil=True, fastmath=True)
-def _product(user: Any, item: Any) -> Any:
-    total = np.float32(0)
-    for place in range(len(user)):
-        total += user[place] * item[place]
-    return total
+            found[pair] = product(users[rows[pair]], vectors[items[pair]])

@@ -114,22 +114,22 @@ class Recommender:
     def _search(self, catalogue: Catalogue, words: NDArray[Any], table: NDArray[Any]) -> ItemSearch:
         """Over what is on sale and has a vector, of its own or by what is said of it."""
         codes = np.flatnonzero(catalogue.on_sale & (words > 0)).astype(np.int32)
-        new, vectors = self._newcomers(catalogue, words)
+        new, vectors = self._newcomers(catalogue, words, table.shape[1])
         place = np.flatnonzero(catalogue.on_sale[new])
         rows = np.concatenate([words[codes] - 1, len(table) + place])
         return ItemSearch(np.concatenate([codes, new[place]]), table, rows, vectors)
 
-    def _newcomers(self, catalogue: Catalogue, words: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    def _newcomers(self, catalogue: Catalogue, words: NDArray[Any], width: int) -> tuple[NDArray[Any], NDArray[Any]]:
         """Codes of products that are not in the vocabulary but have known words, and their vectors, as ``_table``'s.
 
         Kept for the next call, as long as that is for the same products.
         """
         if self._new is None or self._new[0] is not catalogue.products:
-            codes, vectors = np.zeros(0, np.int32), np.zeros((0, self._table().shape[1]), np.float32)
+            codes, vectors = np.zeros(0, np.int32), np.zeros((0, width), np.float32)
             if self.sequence is not None and len(self.said):
                 said = item_features.columns(catalogue, self.config["item_features"], self.said)
                 codes = np.flatnonzero((words == 0) & (said > 0).any(1)).astype(np.int32)
-                vectors = _with_bias(*self.sequence.newcomers(said[codes]), vectors.shape[1])
+                vectors = _with_bias(*self.sequence.newcomers(said[codes]), width)
             self._new = (catalogue.products, codes, vectors)
         return self._new[1:]
 

@@ -86,7 +86,7 @@ def keep(bounds: Any, slack: Any, users: Any, items: Any, first: Any, best: Any,
             while left != 0:
                 place = chunk + np.int64(_first(left))
                 left &= left - np.uint64(1)
-                score = np.float32(_product(vector, items[place]) + np.float32(0))  # -0 is 0
+                score = np.float32(product(vector, items[place]) + np.float32(0))  # -0 is 0
                 if score > bar:
                     high = score.view(np.int32)
                     keys[size] = (np.int64(high ^ ((high >> 31) & 0x7FFFFFFF)) << 32) | (_LAST - first - place)
@@ -133,7 +133,7 @@ def _lead(keys: Any, size: Any, count: Any, most: Any) -> Any:
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def _product(user: Any, item: Any) -> Any:
+def product(user: Any, item: Any) -> Any:
     """Every score comes from here, so that it does not depend on how its bound was found."""
     total = np.float32(0)
     for place in range(len(user)):
