@@ -1,7 +1,10 @@
 """The recommender as a whole: stored, loaded, asked."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import keras
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -14,6 +17,8 @@ from shelfcast.models.ranker import Ranker
 from shelfcast.models.recommending import Recommender, vocabulary
 from shelfcast.models.sequence_ensemble import SequenceEnsemble
 from shelfcast.models.sequences import Sequences
+from shelfcast.train import peers_fit, regression_fit
+from shelfcast.train.collective import Collective
 
 CONFIG = {
     "encoder": "lstm", "members": 1, "dim": 4, "units": 3,
@@ -39,11 +44,17 @@ def people(users: int = 700) -> Histories:
 
 
 def recommender() -> Recommender:
+    """With all that it may consist of; a ranker of chance heeds every feature."""
     known = pa.array([f"p{code:03d}" for code in range(3, 30)])
     width = len(candidates.names(CONFIG["half_lives"], []))
-    return Recommender(
+    keras.utils.set_random_seed(0)
+    model = Recommender(
         CONFIG, known, SequenceEnsemble.build(CONFIG, len(known)), Ranker(np.zeros(width), np.ones(width))
     )
+    options: Any = SimpleNamespace(half_lives=CONFIG["half_lives"], peers=9, predictors=6)
+    had = (people(), model.words(shop()), len(known), 100, options, 1, Collective())
+    model.peers, model.regression = peers_fit.fit(*had), regression_fit.fit(*had)
+    return model
 
 
 def popular(users: int, k: int) -> np.ndarray:
@@ -67,6 +78,23 @@ def test_a_user_in_a_batch_gets_the_list_it_gets_alone() -> None:
         alone = model.recommend(everyone.users(np.array([row])), shop(), 100, popular(1, 3), 3)
         assert alone.items[0].tolist() == together.items[row].tolist()
         assert np.allclose(alone.scores[0], together.scores[row], atol=1e-5)
+
+
+def test_a_ranker_that_was_taught_other_features_is_refused(tmp_path: Path) -> None:
+    model = recommender()
+    model.ranker = Ranker(np.zeros(5), np.ones(5))
+    folder.publish(str(tmp_path / "v1"), model.files())
+    with pytest.raises(ModelError, match=r"v1: its ranker was taught 5 features of a candidate, .* train again"):
+        Recommender.load(str(tmp_path / "v1"))
+
+
+def test_what_peers_take_and_what_items_foretell_bears_on_lists() -> None:
+    model, everyone = recommender(), people()
+    whole = model.recommend(everyone, shop(), 100, popular(700, 3), 3).scores
+    for part in ("peers", "regression"):
+        without = recommender()
+        setattr(without, part, None)
+        assert not np.allclose(without.recommend(everyone, shop(), 100, popular(700, 3), 3).scores, whole, atol=1e-3)
 
 
 def test_nothing_outside_a_users_newest_history_counts() -> None:

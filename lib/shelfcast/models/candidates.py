@@ -14,17 +14,20 @@ from numpy.typing import NDArray
 
 from shelfcast.models import habits as habit
 from shelfcast.models.catalogue import Catalogue
-from shelfcast.models.circle import Circle
+from shelfcast.models.circle import Around, Circle
 from shelfcast.models.habits import Habits
 from shelfcast.models.histories import Histories
-from shelfcast.models.item_neighbours import ItemNeighbours
 from shelfcast.models.item_search import Best, ItemSearch, Masked
 from shelfcast.models.likings import likings
+from shelfcast.models.peers import HALF_LIVES
 from shelfcast.models.rules import Pairs
 
 _CLIP = 12.0
 _LEAST_NEAR = 1e-3
-_OWN = ("near", "near_share", "overdue", "likelihood", "scored")
+_LEAST_TREND = 1e-3
+_FORETOLD = 50.0  # regressions foretell hundredths: log1p(50 |x|) keeps them apart
+_TRENDS = tuple(f"peers_{half_life:g}" for half_life in HALF_LIVES)
+_OWN = ("near", "near_share", "foretold", *_TRENDS, "overdue", "likelihood", "scored")
 USUAL_GAP = "usual_gap"  # the trait that says after how long a product's buyers come back, as log1p(weeks)
 
 Watch = Callable[[str], AbstractContextManager[Any]]
@@ -87,14 +90,12 @@ class Outlook:
     Attributes:
         search: over the items it knows that are on sale.
         users: [users, dim] their vectors; zeros for a user without a sequence.
-        neighbours: of the items it knows; None where none were learnt.
-        words: [catalogue] the number of each product in the vocabulary, 0 for unknown ones; None without neighbours.
+        around: what else was learnt of items and users; None where nothing was.
     """
 
     search: ItemSearch
     users: NDArray[Any]
-    neighbours: ItemNeighbours | None = None
-    words: NDArray[Any] | None = None
+    around: Around | None = None
 
 
 def gather(
@@ -118,8 +119,8 @@ def gather(
         touched: Masked = (np.searchsorted(found.users, users), found.items)
         new = outlook.search.best(outlook.users, most, touched, (np.searchsorted(rows, users), codes))
         circle = None
-        if outlook.neighbours is not None and outlook.words is not None:
-            circle = Circle.of(found, outlook.neighbours, outlook.words, len(histories))
+        if outlook.around is not None:
+            circle = Circle.of(found, len(histories), outlook.around)
             rows = np.concatenate([found.users, rows, np.nonzero(new.codes >= 0)[0]])
             order = np.argsort(rows, kind="stable")
             codes = np.concatenate([found.items, codes, new.codes[new.codes >= 0]])[order]
@@ -211,7 +212,9 @@ def _both(new: Best, nearest: NDArray[Any], outlook: Outlook) -> Best:
 
 
 def _complete(found: Candidates, histories: Histories, catalogue: Catalogue, day: int, circle: Circle | None) -> None:
-    """Fill in what users like of the products' kinds, and how near products are to what they touched."""
+    """Fill in what users like of the products' kinds, how near products are to what they touched or are foretold by
+    it, and what their peers took.
+    """
     features = found.features
     users, items = np.repeat(np.arange(len(histories)), np.diff(found.offsets)), found.items[found.items >= 0]
     end = features.shape[1] - len(_OWN)
@@ -223,6 +226,10 @@ def _complete(found: Candidates, histories: Histories, catalogue: Catalogue, day
     np.maximum.at(highest, users, near)
     features[:, end] = np.log(near + _LEAST_NEAR)
     features[:, end + 1] = near / np.maximum(highest[users], _LEAST_NEAR)
+    foretold = np.zeros(len(users), np.float32) if circle is None else circle.foretold(users, items)
+    features[:, end + 2] = np.sign(foretold) * np.log1p(_FORETOLD * np.abs(foretold))
+    taken = np.zeros((len(users), len(_TRENDS)), np.float32) if circle is None else circle.trends(users, items)
+    features[:, end + 3 : end + 3 + len(_TRENDS)] = np.log(taken + _LEAST_TREND)
 
 
 def _level(scores: NDArray[Any]) -> NDArray[Any]:

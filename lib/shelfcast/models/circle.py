@@ -1,4 +1,6 @@
-"""What is near to some users: the neighbours of the items they touched, in the codes of a catalogue."""
+"""What is near to some users: neighbours of the items they touched, what these foretell, and what users who are alike
+took of late; in the codes of a catalogue.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +10,26 @@ from numpy.typing import NDArray
 
 from shelfcast.models.habits import Habits
 from shelfcast.models.item_neighbours import ItemNeighbours, Profile
-from shelfcast.models.item_search import Masked
+from shelfcast.models.item_regression import ItemRegression
+from shelfcast.models.item_search import Best, Masked
+from shelfcast.models.peers import HALF_LIVES, Peers
+
+
+@dataclass(frozen=True)
+class Around:
+    """What a model learnt of items and users that go together.
+
+    Attributes:
+        words: [catalogue] the number of each product in the vocabulary, from 1; 0 for unknown ones.
+        neighbours: of the items of the vocabulary; None where none were learnt.
+        regression: of these items on each other; None likewise.
+        peers: whom users are compared with; None likewise.
+    """
+
+    words: NDArray[Any]
+    neighbours: ItemNeighbours | None = None
+    regression: ItemRegression | None = None
+    peers: Peers | None = None
 
 
 @dataclass(frozen=True)
@@ -16,36 +37,50 @@ class Circle:
     """Some users' items and what lies around them.
 
     Attributes:
-        neighbours: of the items of a vocabulary.
-        profile: what each user touched of it; a pair's weight grows with its strength and ends at 1.
-        words: [catalogue] the number of each product in the vocabulary, from 1; 0 for unknown ones.
+        profile: what each user touched of the vocabulary.
+        near: the peers of each user; None without peers.
     """
 
-    neighbours: ItemNeighbours
+    around: Around
     profile: Profile
-    words: NDArray[Any]
+    near: Best | None
 
     @classmethod
-    def of(cls, found: Habits, neighbours: ItemNeighbours, words: NDArray[Any], users: int) -> "Circle":
-        places = words[found.items] - 1
-        known = places >= 0
-        offsets = np.searchsorted(found.users[known], np.arange(users + 1))
-        weights = found.strength[known] / (1 + found.strength[known])
-        return cls(neighbours, Profile(offsets, places[known].astype(np.int32), weights.astype(np.float32)), words)
+    def of(cls, found: Habits, users: int, around: Around) -> "Circle":
+        profile = Profile.of(found, around.words, users)
+        return cls(around, profile, None if around.peers is None else around.peers.nearest(profile))
 
     def nearest(self, masked: Masked, on_sale: NDArray[Any], most: int) -> NDArray[Any]:
-        """[users, most] catalogue codes on sale that are nearest and not masked, -1 behind the last.
+        """[users, most] catalogue codes on sale whose neighbours the user has and that are not masked, -1 behind the
+        last.
 
         Args:
             on_sale: [catalogue] bool.
         """
-        of_place = np.full(len(self.neighbours.places), -1, np.int32)
-        known = np.flatnonzero(self.words > 0)
-        of_place[self.words[known] - 1] = known
+        neighbours, words = self.around.neighbours, self.around.words
+        if neighbours is None:
+            return np.zeros((len(self.profile.offsets) - 1, 0), np.int32)
+        of_place = np.full(len(neighbours.places), -1, np.int32)
+        known = np.flatnonzero(words > 0)
+        of_place[words[known] - 1] = known
         allowed = (of_place >= 0) & on_sale[of_place]
-        places = self.neighbours.best(self.profile, allowed, (masked[0], self.words[masked[1]] - 1), most)
+        places = neighbours.best(self.profile, allowed, (masked[0], words[masked[1]] - 1), most)
         return np.where(places >= 0, of_place[places], -1)
 
     def scores(self, users: NDArray[Any], items: NDArray[Any]) -> NDArray[Any]:
         """[pairs] float32 how near each catalogue code is to its user; ``users`` ascend."""
-        return self.neighbours.scores(self.profile, users, self.words[items] - 1)
+        if self.around.neighbours is None:
+            return np.zeros(len(users), np.float32)
+        return self.around.neighbours.scores(self.profile, users, self.around.words[items] - 1)
+
+    def foretold(self, users: NDArray[Any], items: NDArray[Any]) -> NDArray[Any]:
+        """[pairs] float32 how far the user's items foretell each catalogue code; ``users`` ascend."""
+        if self.around.regression is None:
+            return np.zeros(len(users), np.float32)
+        return self.around.regression.scores(self.profile, users, self.around.words[items] - 1)
+
+    def trends(self, users: NDArray[Any], items: NDArray[Any]) -> NDArray[Any]:
+        """[pairs, half-lives] float32 how much of each catalogue code the user's peers took; ``users`` ascend."""
+        if self.around.peers is None or self.near is None:
+            return np.zeros((len(users), len(HALF_LIVES)), np.float32)
+        return self.around.peers.scores(self.near, users, self.around.words[items] - 1)

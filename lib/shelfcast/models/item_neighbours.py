@@ -12,6 +12,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from shelfcast.models.habits import Habits
+
 _SHRINKAGE = 5.0  # common users that a cosine of a pair needs to count half
 
 
@@ -58,7 +60,7 @@ class ItemNeighbours:
 
 @dataclass(frozen=True)
 class Profile:
-    """What some users have, as far as the vocabulary knows it.
+    """What some users touched, as far as the vocabulary knows it; a weight grows with the pair's strength, ends at 1.
 
     Attributes:
         offsets: [users + 1] int64.
@@ -69,6 +71,18 @@ class Profile:
     offsets: NDArray[Any]
     places: NDArray[Any]
     weights: NDArray[Any]
+
+    @classmethod
+    def of(cls, found: Habits, words: NDArray[Any], users: int) -> "Profile":
+        """
+        Args:
+            words: [catalogue] the number of each product in the vocabulary, from 1; 0 for unknown ones.
+        """
+        places = words[found.items] - 1
+        known = places >= 0
+        offsets = np.searchsorted(found.users[known], np.arange(users + 1)).astype(np.int64)
+        weights = found.strength[known] / (1 + found.strength[known])
+        return cls(offsets, places[known].astype(np.int32), weights.astype(np.float32))
 
     @property
     def columns(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:

@@ -10,13 +10,17 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from shelfcast.errors import ModelError
 from shelfcast.models import candidates as candidate
 from shelfcast.models import folder, item_features, ranking
 from shelfcast.models.candidates import Candidates, Outlook, Watch
 from shelfcast.models.catalogue import Catalogue, codes_in
+from shelfcast.models.circle import Around
 from shelfcast.models.histories import Histories
 from shelfcast.models.item_neighbours import ItemNeighbours
+from shelfcast.models.item_regression import ItemRegression
 from shelfcast.models.item_search import ItemSearch
+from shelfcast.models.peers import Peers
 from shelfcast.models.ranker import Ranker
 from shelfcast.models.rules import Allowed, Rules
 from shelfcast.models.sequence_ensemble import SequenceEnsemble
@@ -41,6 +45,8 @@ class Recommender:
         vectors: [vocabulary, dim or dim + 1] float32, what users' vectors are multiplied with, as :meth:`load` maps it
             into memory; None while the sequence model may still change.
         neighbours: which items of the vocabulary go together; None where there is no sequence model.
+        regression: which items foretell which; None likewise.
+        peers: users whom others are compared with; None where none are to count, or nobody took anything.
         said: words that the sequence model knows of items, :mod:`shelfcast.models.item_features`.
         watch: is told which part of the work is being done: encoder, repeat search, novel search, features, ranker,
             lists.
@@ -52,6 +58,8 @@ class Recommender:
     ranker: Ranker | None
     vectors: NDArray[Any] | None = None
     neighbours: ItemNeighbours | None = None
+    regression: ItemRegression | None = None
+    peers: Peers | None = None
     said: pa.Array = field(default_factory=lambda: pa.array([], pa.string()))
     watch: Watch = candidate.unwatched
     _new: tuple[pa.Array, NDArray[Any], NDArray[Any]] | None = field(default=None, init=False, repr=False)
@@ -99,13 +107,14 @@ class Recommender:
         words, table = self.words(catalogue), self._table()
         search = self._search(catalogue, words, table)
         catalogue = catalogue.with_traits(self.config["traits"], self.config["groups"])
+        around = Around(words, self.neighbours, self.regression, self.peers)
         with self.watch("encoder"):
             users = self._users(newest, words, table.shape[1])
         for start in range(0, len(histories), _USERS_AT_ONCE):
             rows = slice(start, min(start + _USERS_AT_ONCE, len(histories)))
             some = np.arange(rows.start, rows.stop)
             allowed = Allowed(rules.users(some), histories.users(some), catalogue.on_sale, day, length)
-            outlook = Outlook(search, users[rows], self.neighbours, words)
+            outlook = Outlook(search, users[rows], around)
             found = candidate.gather(
                 newest.users(some), catalogue, day, self.config["half_lives"], most, outlook, allowed.barred, self.watch
             )
@@ -165,10 +174,11 @@ class Recommender:
         arrays: dict[str, NDArray[Any]] = {}
         if self.sequence is not None:
             arrays |= {f"sequence/{name}": value for name, value in self.sequence.arrays().items()}
-        if self.neighbours is not None:
-            arrays |= {f"neighbours/{name}": value for name, value in self.neighbours.arrays().items()}
-        if self.ranker is not None:
-            arrays |= {f"ranker/{name}": value for name, value in self.ranker.arrays().items()}
+        learnt = {
+            "neighbours": self.neighbours, "regression": self.regression, "peers": self.peers, "ranker": self.ranker
+        }  # fmt: skip
+        for part, found in learnt.items():
+            arrays |= {} if found is None else {f"{part}/{name}": value for name, value in found.arrays().items()}
         return {
             VECTORS: folder.encode_array(np.ascontiguousarray(self._table(), np.float32)),
             CONFIG: folder.encode_json(dict(self.config)),
@@ -185,7 +195,7 @@ class Recommender:
             copies: where :func:`shelfcast.models.folder.mapped` may copy that file to; None: the temporary folder.
 
         Raises:
-            ModelError: naming the file that is missing or damaged.
+            ModelError: naming the file that is missing or damaged, or if the ranker was taught other features.
         """
         files = folder.load(uri, [CONFIG, WEIGHTS, ITEMS, WORDS])
         config = folder.decode_json(files[CONFIG])
@@ -194,11 +204,19 @@ class Recommender:
         members, orders = folder.below(arrays, "sequence"), folder.below(arrays, "ranker")
         sequence = SequenceEnsemble.from_arrays(config, len(vocabulary), members) if members else None
         ranker = Ranker.from_arrays(orders) if orders else None
-        near = folder.below(arrays, "neighbours")
+        told = len(candidate.names(config["half_lives"], config["traits"], config["groups"]))
+        if ranker is not None and len(ranker.mean) != told:
+            raise ModelError(
+                f"model {uri}: its ranker was taught {len(ranker.mean)} features of a candidate, this shelfcast knows "
+                f"{told}: train again"
+            )
+        near, foretelling, alike = (folder.below(arrays, part) for part in ("neighbours", "regression", "peers"))
         neighbours = ItemNeighbours.from_arrays(near) if near else None
+        regression = ItemRegression.from_arrays(foretelling) if foretelling else None
+        peers = Peers.from_arrays(alike) if alike else None
         vectors = folder.mapped(uri, VECTORS, copies or Path(tempfile.gettempdir()))
         said = pa.array(folder.decode_json(files[WORDS]), pa.string())
-        return cls(config, vocabulary, sequence, ranker, vectors, neighbours, said)
+        return cls(config, vocabulary, sequence, ranker, vectors, neighbours, regression, peers, said)
 
 
 def _with_bias(vectors: NDArray[Any], bias: NDArray[Any], width: int) -> NDArray[Any]:

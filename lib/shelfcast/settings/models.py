@@ -96,6 +96,8 @@ class Recommender(Section):
     ]  # parts of an item's vector
     identity_dropout: Fraction
     neighbours: Positive  # of an item, in who takes them
+    predictors: Annotated[int, Field(ge=0)]  # of an item, in a regression on all the others; 0: none is made
+    peers: Annotated[int, Field(ge=0)]  # users most alike, whose purchases of late a user's ranking is told of; 0: none
     half_lives: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)]  # weeks
     candidates: Positive  # of each kind: touched before, and new
     history: Positive  # a user's newest events that count

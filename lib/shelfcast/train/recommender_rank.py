@@ -19,6 +19,7 @@ from shelfcast.models import folder, item_features, ranking
 from shelfcast.models.candidates import names
 from shelfcast.models.catalogue import Catalogue, codes_in
 from shelfcast.models.histories import Histories
+from shelfcast.models.peers import Peers
 from shelfcast.models.ranker import Ranker
 from shelfcast.models.recommender import SequenceRecommender
 from shelfcast.models.recommending import Recommender, vocabulary
@@ -26,7 +27,7 @@ from shelfcast.models.sequence_ensemble import SequenceEnsemble
 from shelfcast.models.sequences import Pieces, Sequences
 from shelfcast.models.sizes import Sizes, sizes
 from shelfcast.settings import Recommender as Options
-from shelfcast.train import neighbours_fit, ranker_fit
+from shelfcast.train import neighbours_fit, peers_fit, ranker_fit, regression_fit
 from shelfcast.train.collective import Collective
 from shelfcast.train.histories import read
 from shelfcast.train.members import Log, Material, Trainer, Validate
@@ -138,7 +139,18 @@ class Job:
             sequences, len(known), self.options.neighbours, self.payload["seed"], self.collective,
             shared=self.sizes.members > 1,
         )  # fmt: skip
+        model.regression = regression_fit.fit(*self._had(model, until, words)) if self.options.predictors else None
+        model.peers = self._peers(model, until, words)
         return model
+
+    def _peers(self, model: Recommender, day: int, words: NDArray[Any]) -> Peers | None:
+        """As they stood at the end of ``day``."""
+        return peers_fit.fit(*self._had(model, day, words)) if self.options.peers else None
+
+    def _had(self, model: Recommender, day: int, words: NDArray[Any]) -> tuple[Any, ...]:
+        """What this rank's users had at the end of ``day``, for those who learn from it."""
+        before = self.histories.between(-(1 << 30), day).latest(self.options.history)
+        return before, words, len(model.vocabulary), day, self.options, self.payload["seed"], self.collective
 
     def _validation(self, model: Recommender, shop: Catalogue, until: int) -> Validate | None:
         """NDCG@10, all ranks, of the first label window's products that are new to the user, among all on sale."""
@@ -171,7 +183,8 @@ class Job:
         return validate
 
     def _labelled(self, model: Recommender, origin: int, shop: Catalogue) -> list[ranker_fit.Block]:
-        """Candidates of this rank's users at ``origin`` and which of them they then took."""
+        """Candidates of this rank's users at ``origin`` and which of them they then took; peers as they then were."""
+        asked = replace(model, peers=self._peers(model, origin, model.words(shop)))
         history = self.histories.between(-(1 << 30), origin)
         then = self.histories.between(origin, origin + self.payload["label_days"])
         some = np.flatnonzero((np.diff(history.offsets) > 0) & (np.diff(then.offsets) > 0))
@@ -180,7 +193,7 @@ class Job:
         before, after = history.users(some), then.users(some)
         return [
             (found, found.hits(after.users(np.arange(rows.start, rows.stop))))
-            for rows, found in model.candidates(before, shop, origin)
+            for rows, found in asked.candidates(before, shop, origin)
         ]
 
     def _config(self, words: int) -> dict[str, Any]:

@@ -1,0 +1,172 @@
+"""What users who are alike took of late: user-based collaborative filtering (Resnick et al. 1994).
+
+Users are alike who stand close in a space of few dimensions (Sarwar et al. 2000): a user's items, weighted by what the
+user cares for them and by how few others have them, on the directions in which users differ most. What is popular among
+a user's peers this fortnight is what trends, holidays and promotions do to people of that kind, which neither the
+user's own past nor the items' vectors know of.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from shelfcast.models.item_neighbours import Profile
+from shelfcast.models.item_search import Best, ItemSearch
+
+HALF_LIVES = (2.0, 8.0)  # weeks
+
+
+@dataclass(frozen=True)
+class Directions:
+    """Where a user stands by what it has.
+
+    Attributes:
+        known: [items] int32 places of the vocabulary that count, ascending.
+        vectors: [items, dim] float32, what each adds.
+        vocabulary: number of items of the vocabulary.
+    """
+
+    known: NDArray[Any]
+    vectors: NDArray[Any]
+    vocabulary: int
+
+    @cached_property
+    def _rows(self) -> NDArray[Any]:
+        rows = np.full(self.vocabulary, -1, np.int32)
+        rows[self.known] = np.arange(len(self.known))
+        return rows
+
+    def stand(self, profile: Profile) -> NDArray[Any]:
+        """[users, dim] float32 of length 1; zeros for users who have nothing that counts."""
+        return np.asarray(_stand(profile.columns, self._rows, self.vectors))
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What some users took of late.
+
+    Attributes:
+        offsets: [users + 1] int64.
+        places: [pairs] int32 of the vocabulary, distinct within a user.
+        weights: [pairs, half-lives] float32 decayed counts of wanted events.
+    """
+
+    offsets: NDArray[Any]
+    places: NDArray[Any]
+    weights: NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Peers:
+    """A sample of users.
+
+    Attributes:
+        directions: that they and others are compared by.
+        standing: [peers, dim] float32.
+        taken: by each of them.
+        alike: how many of them count for a user.
+    """
+
+    directions: Directions
+    standing: NDArray[Any]
+    taken: Taken
+    alike: int
+
+    @cached_property
+    def _search(self) -> ItemSearch:
+        return ItemSearch(np.arange(len(self.standing)), self.standing)
+
+    def nearest(self, profile: Profile) -> Best:
+        """The ``alike`` peers who stand nearest to each user, with cosines; one of the sample is its own nearest."""
+        return self._search.best(self.directions.stand(profile), self.alike)
+
+    def scores(self, near: Best, users: NDArray[Any], places: NDArray[Any]) -> NDArray[Any]:
+        """[pairs, half-lives] float32: mean decayed count of the wanted item among the user's nearest, by closeness.
+
+        Args:
+            near: of :meth:`nearest`; who stands on the other side (a cosine below 0) does not count.
+            users: [pairs] rows of ``near``, ascending.
+            places: [pairs] of the vocabulary; -1 scores 0.
+        """
+        first = np.searchsorted(users, np.arange(len(near.codes) + 1))
+        taken = (self.taken.offsets, self.taken.places, self.taken.weights)
+        closeness = np.maximum(near.scores, 0)
+        return np.asarray(_sums(near.codes, closeness, taken, first, places, self.directions.vocabulary))
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Everything that was learnt, by name."""
+        return {
+            "known": self.directions.known, "vectors": self.directions.vectors, "standing": self.standing,
+            "vocabulary": np.array(self.directions.vocabulary), "offsets": self.taken.offsets,
+            "places": self.taken.places, "weights": self.taken.weights, "alike": np.array(self.alike),
+        }  # fmt: skip
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "Peers":
+        """What :meth:`arrays` gave."""
+        directions = Directions(arrays["known"], arrays["vectors"], int(arrays["vocabulary"]))
+        taken = Taken(arrays["offsets"], arrays["places"], arrays["weights"])
+        return cls(directions, arrays["standing"], taken, int(arrays["alike"]))
+
+
+@njit(cache=True)
+def _stand(profile: Any, rows: Any, vectors: Any) -> Any:
+    offsets, places, weights = profile
+    users, dim = len(offsets) - 1, vectors.shape[1]
+    found = np.zeros((users, dim), np.float32)
+    for user in range(users):
+        own = found[user]
+        for at in range(offsets[user], offsets[user + 1]):
+            row = rows[places[at]]
+            if row >= 0:
+                for column in range(dim):
+                    own[column] += weights[at] * vectors[row, column]
+        square = np.float32(0)
+        for column in range(dim):
+            square += own[column] * own[column]
+        if square > 0:
+            for column in range(dim):
+                own[column] /= np.sqrt(square)
+    return found
+
+
+@njit(cache=True)
+def _sums(near: Any, closeness: Any, taken: Any, first: Any, wanted: Any, vocabulary: int) -> Any:
+    found = np.zeros((len(wanted), taken[2].shape[1]), np.float32)
+    sums = np.zeros((vocabulary, taken[2].shape[1]), np.float32)
+    for user in range(len(near)):
+        total = closeness[user].sum()
+        if total <= 0:
+            continue
+        for at in range(near.shape[1]):
+            _add(taken, near[user, at], closeness[user, at] / total, sums)
+        for at in range(first[user], first[user + 1]):
+            if wanted[at] >= 0:
+                found[at] = sums[wanted[at]]
+        for at in range(near.shape[1]):
+            _clear(taken, near[user, at], sums)
+    return found
+
+
+@njit(cache=True)
+def _add(taken: Any, peer: int, close: float, sums: Any) -> None:
+    offsets, places, weights = taken
+    if peer >= 0 and close > 0:
+        for pair in range(offsets[peer], offsets[peer + 1]):
+            for column in range(weights.shape[1]):
+                sums[places[pair], column] += close * weights[pair, column]
+
+
+@njit(cache=True)
+def _clear(taken: Any, peer: int, sums: Any) -> None:
+    """What no peer took is 0 already, and mostly that is nearly all of a vocabulary."""
+    offsets, places, weights = taken
+    if peer >= 0:
+        for pair in range(offsets[peer], offsets[peer + 1]):
+            for column in range(weights.shape[1]):
+                sums[places[pair], column] = 0
