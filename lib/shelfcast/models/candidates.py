@@ -103,7 +103,8 @@ def gather(
     barred: Pairs | None = None, watch: Watch = unwatched,
 ) -> Candidates:  # fmt: skip
     """At most ``most`` touched products on sale, the strongest first kept, the ``most`` untouched ones on sale that the
-    sequence model scores highest, and of the others ``most`` that are nearest to what the user touched.
+    sequence model scores highest, of the others ``most`` that are nearest to what the user touched, and of those left
+    ``most`` that the user's peers took.
 
     Args:
         barred: pairs of these users and products that are no candidates.
@@ -121,11 +122,9 @@ def gather(
         circle = None
         if outlook.around is not None:
             circle = Circle.of(found, len(histories), outlook.around)
-            rows = np.concatenate([found.users, rows, np.nonzero(new.codes >= 0)[0]])
-            order = np.argsort(rows, kind="stable")
-            codes = np.concatenate([found.items, codes, new.codes[new.codes >= 0]])[order]
-            nearest = circle.nearest((np.searchsorted(rows[order], users), codes), catalogue.on_sale, most)
-            new = _both(new, nearest, outlook)
+            taken = np.concatenate([found.users, rows]), np.concatenate([found.items, codes])
+            for source in (circle.nearest, circle.trending):
+                new = _both(new, source(_masks(*taken, new.codes), catalogue.on_sale, most), outlook)
     with watch("features"):
         joined = _joined(found, kept, new, catalogue, half_lives, outlook)
         _complete(joined, histories, catalogue, day, circle)
@@ -203,8 +202,15 @@ def _fill(
             filled[width + place] = product[place]
 
 
+def _masks(rows: NDArray[Any], codes: NDArray[Any], found: NDArray[Any]) -> Masked:
+    """Pairs of users and codes, and what was found for the users [users, n], -1 for nothing."""
+    rows, codes = np.concatenate([rows, np.nonzero(found >= 0)[0]]), np.concatenate([codes, found[found >= 0]])
+    order = np.argsort(rows, kind="stable")
+    return np.searchsorted(rows[order], np.arange(len(found) + 1)), codes[order]
+
+
 def _both(new: Best, nearest: NDArray[Any], outlook: Outlook) -> Best:
-    """What the search found and what is near, both with the sequence model's scores."""
+    """What was found and what else is near, both with the sequence model's scores."""
     rows, columns = np.nonzero(nearest >= 0)
     scores = np.full(nearest.shape, -np.inf, np.float32)
     scores[rows, columns] = outlook.search.scores(outlook.users, rows, nearest[rows, columns])

@@ -57,15 +57,32 @@ class Circle:
         Args:
             on_sale: [catalogue] bool.
         """
-        neighbours, words = self.around.neighbours, self.around.words
+        neighbours = self.around.neighbours
         if neighbours is None:
             return np.zeros((len(self.profile.offsets) - 1, 0), np.int32)
-        of_place = np.full(len(neighbours.places), -1, np.int32)
-        known = np.flatnonzero(words > 0)
-        of_place[words[known] - 1] = known
-        allowed = (of_place >= 0) & on_sale[of_place]
-        places = neighbours.best(self.profile, allowed, (masked[0], words[masked[1]] - 1), most)
+        of_place, allowed, taken = self._places(len(neighbours.places), masked, on_sale)
+        places = neighbours.best(self.profile, allowed, taken, most)
         return np.where(places >= 0, of_place[places], -1)
+
+    def trending(self, masked: Masked, on_sale: NDArray[Any], most: int) -> NDArray[Any]:
+        """[users, most] catalogue codes on sale that the user's peers took most of and that are not masked, -1 behind
+        the last.
+        """
+        peers = self.around.peers
+        if peers is None or self.near is None:
+            return np.zeros((len(self.profile.offsets) - 1, 0), np.int32)
+        of_place, allowed, taken = self._places(peers.directions.vocabulary, masked, on_sale)
+        places = peers.best(self.near, allowed, taken, most)
+        return np.where(places >= 0, of_place[places], -1)
+
+    def _places(
+        self, vocabulary: int, masked: Masked, on_sale: NDArray[Any]
+    ) -> tuple[NDArray[Any], NDArray[Any], Masked]:
+        """[vocabulary] catalogue code of each place, whether it is on sale, and what is masked as places."""
+        known = np.flatnonzero(self.around.words > 0)
+        of_place = np.full(vocabulary, -1, np.int32)
+        of_place[self.around.words[known] - 1] = known
+        return of_place, (of_place >= 0) & on_sale[of_place], (masked[0], self.around.words[masked[1]] - 1)
 
     def scores(self, users: NDArray[Any], items: NDArray[Any]) -> NDArray[Any]:
         """[pairs] float32 how near each catalogue code is to its user; ``users`` ascend."""

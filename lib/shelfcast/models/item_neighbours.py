@@ -130,13 +130,13 @@ def _learn(of_users: Any, of_items: Any, share: Any, norms: Any, rows: Any, foun
         for other in touched[:count]:
             cosine = together[other] / (norms[row] * norms[other]) * common[other] / (common[other] + _SHRINKAGE)
             if other != row:
-                _insert(found[0][row], found[1][row], other, cosine, most)
+                insert(found[0][row], found[1][row], other, cosine, most)
             together[other] = 0
             common[other] = 0
 
 
 @njit(cache=True)
-def _insert(places: Any, weights: Any, place: int, weight: float, most: int) -> None:
+def insert(places: Any, weights: Any, place: int, weight: float, most: int) -> None:
     """Keep the heaviest ones sorted; of equal ones the first that came."""
     if weight <= weights[most - 1]:
         return
@@ -195,5 +195,5 @@ def _best(profile: Any, allowed: Any, masks: Any, neighbours: Any, most: int) ->
         highest[:] = 0
         for place in range(len(sums)):
             if sums[place] > highest[most - 1] and allowed[place]:
-                _insert(found[user], highest, place, sums[place], most)
+                insert(found[user], highest, place, sums[place], most)
     return found

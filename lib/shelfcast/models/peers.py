@@ -15,8 +15,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from shelfcast.models.item_neighbours import Profile
-from shelfcast.models.item_search import Best, ItemSearch
+from shelfcast.models.item_neighbours import Profile, insert
+from shelfcast.models.item_search import Best, ItemSearch, Masked
 
 HALF_LIVES = (2.0, 8.0)  # weeks
 
@@ -98,6 +98,17 @@ class Peers:
         closeness = np.maximum(near.scores, 0)
         return np.asarray(_sums(near.codes, closeness, taken, first, places, self.directions.vocabulary))
 
+    def best(self, near: Best, allowed: NDArray[Any], masked: Masked, most: int) -> NDArray[Any]:
+        """[users, most] int32 places of what the user's nearest took most of by the shortest half-life, -1 behind the
+        last.
+
+        Args:
+            allowed: [vocabulary] bool.
+            masked: offsets [users + 1] and places of what each user is not to be told; -1 is passed over.
+        """
+        taken = (self.taken.offsets, self.taken.places, self.taken.weights)
+        return np.asarray(_best(near.codes, np.maximum(near.scores, 0), taken, allowed, masked, most))
+
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Everything that was learnt, by name."""
         return {
@@ -150,6 +161,31 @@ def _sums(near: Any, closeness: Any, taken: Any, first: Any, wanted: Any, vocabu
                 found[at] = sums[wanted[at]]
         for at in range(near.shape[1]):
             _clear(taken, near[user, at], sums)
+    return found
+
+
+@njit(cache=True)
+def _best(near: Any, closeness: Any, taken: Any, allowed: Any, masks: Any, most: int) -> Any:
+    mask_offsets, masked = masks
+    offsets, places, weights = taken
+    found = np.full((len(near), most), -1, np.int32)
+    highest = np.zeros(most, np.float32)
+    sums = np.zeros((len(allowed), weights.shape[1]), np.float32)
+    for user in range(len(near)):
+        for at in range(near.shape[1]):
+            _add(taken, near[user, at], closeness[user, at], sums)
+        for place in masked[mask_offsets[user] : mask_offsets[user + 1]]:
+            if place >= 0:
+                sums[place] = 0
+        highest[:] = 0
+        for at in range(near.shape[1]):
+            peer = near[user, at]
+            if peer >= 0:
+                for pair in range(offsets[peer], offsets[peer + 1]):
+                    place = places[pair]
+                    if sums[place, 0] > highest[most - 1] and allowed[place]:
+                        insert(found[user], highest, place, sums[place, 0], most)
+                    sums[place] = 0
     return found
 
 

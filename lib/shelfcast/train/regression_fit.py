@@ -12,7 +12,7 @@ from shelfcast.models.item_regression import ItemRegression
 from shelfcast.settings import Recommender as Options
 from shelfcast.train.collective import Collective
 
-_ITEMS = 6000  # the items that most users have: their products are 288 MB, their inverse takes half a minute
+_ITEMS = 5000  # those that most users have: their products are 200 MB, their inverse takes some seconds
 _USERS = 200_000  # of all ranks together; of more a random part
 
 
@@ -20,7 +20,7 @@ def fit(
     histories: Histories, words: NDArray[np.int32], vocabulary: int, day: int, options: Options, seed: int,
     collective: Collective,
 ) -> ItemRegression | None:  # fmt: skip
-    """Of the 6,000 items that most users have; None where nobody has any.
+    """Of the 5,000 items that most users have; None where nobody has any.
 
     Args:
         histories: of this rank's users, nothing later than ``day``.
