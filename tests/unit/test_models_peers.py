@@ -70,6 +70,23 @@ def test_trends_are_the_mean_of_what_the_nearest_users_took() -> None:
     np.testing.assert_allclose(found, expected, rtol=2e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("most", [1, 6, 80])
+def test_the_best_are_those_of_the_highest_trends_that_are_allowed(most: int) -> None:
+    peers, asked = fitted(crowd(60)), crowd(15, seed=6)
+    rng = np.random.default_rng(1)
+    allowed = rng.random(KNOWN) < 0.7
+    masks = [rng.permutation(KNOWN)[: rng.integers(0, 20)] for _ in range(15)]
+    masked = np.cumsum([0, *map(len, masks)]), np.concatenate([*masks]) if masks else np.zeros(0, np.int64)
+    found = peers.best(peers.nearest(profile(asked)), allowed, masked, most)
+    expected = trends(peers, asked)[:, :, 0]
+    expected[:, ~allowed] = 0
+    for user, taken in enumerate(masks):
+        expected[user, taken] = 0
+        own = found[user][found[user] >= 0]
+        assert len(own) == min(most, np.count_nonzero(expected[user])) == len(set(own.tolist()))
+        np.testing.assert_allclose(expected[user, own], -np.sort(-expected[user])[: len(own)], rtol=1e-4)
+
+
 def test_users_are_told_of_their_own_kind() -> None:
     found = trends(fitted(crowd(200)), crowd(20, seed=5)).sum(2)
     lower = np.flatnonzero(WORDS[: ITEMS // 2])

@@ -97,6 +97,21 @@ def test_what_peers_take_and_what_items_foretell_bears_on_lists() -> None:
         assert not np.allclose(without.recommend(everyone, shop(), 100, popular(700, 3), 3).scores, whole, atol=1e-3)
 
 
+def test_candidates_of_all_sources_are_distinct_on_sale_and_told_apart() -> None:
+    model, everyone, catalogue = recommender(), people(), shop()
+    model.config = {**CONFIG, "candidates": 2}
+    sizes = set()
+    for rows, found in model.candidates(everyone, catalogue, 100):
+        for row, user in enumerate(range(rows.start, rows.stop)):
+            items = found.items[row][found.items[row] >= 0]
+            own = set(everyone.items[everyone.offsets[user] : everyone.offsets[user + 1]].tolist())
+            assert len(set(items.tolist())) == len(items) == np.diff(found.offsets)[row]
+            assert catalogue.on_sale[items].all()
+            assert [item in own for item in items.tolist()] == found.touched[row, : len(items)].tolist()
+            sizes.add(len(items) - int(found.touched[row].sum()))
+    assert max(sizes) == 4  # two that the sequence model expects, two that peers took: no neighbours were learnt
+
+
 def test_nothing_outside_a_users_newest_history_counts() -> None:
     model = recommender()
     model.config = {**CONFIG, "history": 3}

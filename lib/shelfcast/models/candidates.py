@@ -1,5 +1,5 @@
-"""Products worth ranking for a user: what the user touched, what the sequence model expects next, and what goes with
-what the user touched.
+"""Products worth ranking for a user: what the user touched, what the sequence model expects next, what goes with what
+the user touched, and what users who are alike took of late.
 """
 
 from collections.abc import Callable, Iterable, Sequence

@@ -79,10 +79,11 @@ class Circle:
         self, vocabulary: int, masked: Masked, on_sale: NDArray[Any]
     ) -> tuple[NDArray[Any], NDArray[Any], Masked]:
         """[vocabulary] catalogue code of each place, whether it is on sale, and what is masked as places."""
-        known = np.flatnonzero(self.around.words > 0)
-        of_place = np.full(vocabulary, -1, np.int32)
-        of_place[self.around.words[known] - 1] = known
-        return of_place, (of_place >= 0) & on_sale[of_place], (masked[0], self.around.words[masked[1]] - 1)
+        words = self.around.words
+        known = np.flatnonzero(words > 0)
+        of_place, allowed = np.full(vocabulary, -1, np.int32), np.zeros(vocabulary, bool)
+        of_place[words[known] - 1], allowed[words[known] - 1] = known, on_sale[known]
+        return of_place, allowed, (masked[0], words[masked[1]] - 1)
 
     def scores(self, users: NDArray[Any], items: NDArray[Any]) -> NDArray[Any]:
         """[pairs] float32 how near each catalogue code is to its user; ``users`` ascend."""
