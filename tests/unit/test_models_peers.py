@@ -1,5 +1,6 @@
 """What users who are alike took: the sums against a plain oracle, the sample, and what becomes of users unlike all."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -59,7 +60,7 @@ def test_trends_are_the_mean_of_what_the_nearest_users_took() -> None:
     decayed = np.exp2((wanted.days[:, None] - DAY) / 7 / np.array(HALF_LIVES))
     np.add.at(taken, (wanted.rows(), WORDS[wanted.items]), decayed)
     taken = taken[active, 1:]
-    taken[taken.max(2) < 0.05] = 0  # forgotten
+    taken[taken[:, :, 1] < 0.2] = 0  # forgotten
     cosines = peers.directions.stand(profile(asked)) @ peers.standing.T
     nearest = np.argsort(-cosines, axis=1)[:, :7]
     close = np.maximum(np.take_along_axis(cosines, nearest, 1), 0)
@@ -78,7 +79,8 @@ def test_the_best_are_those_of_the_highest_trends_that_are_allowed(most: int) ->
     masks = [rng.permutation(KNOWN)[: rng.integers(0, 20)] for _ in range(15)]
     masked = np.cumsum([0, *map(len, masks)]), np.concatenate([*masks]) if masks else np.zeros(0, np.int64)
     found = peers.best(peers.nearest(profile(asked)), allowed, masked, most)
-    expected = trends(peers, asked)[:, :, 0]
+    faded = replace(peers.taken, weights=np.where(peers.taken.weights < 0.1, 0, peers.taken.weights))
+    expected = trends(replace(peers, taken=faded), asked)[:, :, 0]
     expected[:, ~allowed] = 0
     for user, taken in enumerate(masks):
         expected[user, taken] = 0

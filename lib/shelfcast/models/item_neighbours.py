@@ -162,6 +162,16 @@ def _spread(places: Any, weights: Any, near: Any, close: Any, sums: Any) -> None
 
 
 @njit(cache=True)
+def _clear(places: Any, near: Any, sums: Any) -> None:
+    """Undo ``_spread``: of a large vocabulary it reaches little."""
+    for row in places:
+        for other in near[row]:
+            if other < 0:
+                break
+            sums[other] = 0
+
+
+@njit(cache=True)
 def _pairs(profile: Any, first: Any, wanted: Any, neighbours: Any) -> Any:
     (offsets, places, weights), (near, close) = profile, neighbours
     found = np.zeros(len(wanted), np.float32)
@@ -170,11 +180,11 @@ def _pairs(profile: Any, first: Any, wanted: Any, neighbours: Any) -> Any:
         if first[user] == first[user + 1]:
             continue
         own = slice(offsets[user], offsets[user + 1])
-        sums[:] = 0
         _spread(places[own], weights[own], near, close, sums)
         for at in range(first[user], first[user + 1]):
             if wanted[at] >= 0:
                 found[at] = sums[wanted[at]]
+        _clear(places[own], near, sums)
     return found
 
 

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from shelfcast.models.item_neighbours import Profile, insert
 from shelfcast.models.item_search import Best, ItemSearch, Masked
 
-HALF_LIVES = (2.0, 8.0)  # weeks
+HALF_LIVES = (2.0, 8.0)  # weeks, the shortest first
+_FADED = 0.1  # of the shortest-lived decayed count: what peers took seven weeks ago does not propose anything
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Taken:
 
     Attributes:
         offsets: [users + 1] int64.
-        places: [pairs] int32 of the vocabulary, distinct within a user.
+        places: [pairs] int32 of the vocabulary, distinct within a user; by the first weight, the largest first.
         weights: [pairs, half-lives] float32 decayed counts of wanted events.
     """
 
@@ -99,8 +100,8 @@ class Peers:
         return np.asarray(_sums(near.codes, closeness, taken, first, places, self.directions.vocabulary))
 
     def best(self, near: Best, allowed: NDArray[Any], masked: Masked, most: int) -> NDArray[Any]:
-        """[users, most] int32 places of what the user's nearest took most of by the shortest half-life, -1 behind the
-        last.
+        """[users, most] int32 places of what the user's nearest took most of of late, by the shortest half-life; -1
+        behind the last.
 
         Args:
             allowed: [vocabulary] bool.
@@ -167,26 +168,43 @@ def _sums(near: Any, closeness: Any, taken: Any, first: Any, wanted: Any, vocabu
 @njit(cache=True)
 def _best(near: Any, closeness: Any, taken: Any, allowed: Any, masks: Any, most: int) -> Any:
     mask_offsets, masked = masks
-    offsets, places, weights = taken
     found = np.full((len(near), most), -1, np.int32)
     highest = np.zeros(most, np.float32)
-    sums = np.zeros((len(allowed), weights.shape[1]), np.float32)
+    sums = np.zeros(len(allowed), np.float32)
     for user in range(len(near)):
         for at in range(near.shape[1]):
-            _add(taken, near[user, at], closeness[user, at], sums)
+            _add_recent(taken, near[user, at], closeness[user, at], sums)
         for place in masked[mask_offsets[user] : mask_offsets[user + 1]]:
             if place >= 0:
                 sums[place] = 0
         highest[:] = 0
         for at in range(near.shape[1]):
-            peer = near[user, at]
-            if peer >= 0:
-                for pair in range(offsets[peer], offsets[peer + 1]):
-                    place = places[pair]
-                    if sums[place, 0] > highest[most - 1] and allowed[place]:
-                        insert(found[user], highest, place, sums[place, 0], most)
-                    sums[place] = 0
+            _keep_recent(taken, near[user, at], sums, allowed, found[user], highest)
     return found
+
+
+@njit(cache=True)
+def _add_recent(taken: Any, peer: int, close: float, sums: Any) -> None:
+    offsets, places, weights = taken
+    if peer >= 0 and close > 0:
+        for pair in range(offsets[peer], offsets[peer + 1]):
+            if weights[pair, 0] < _FADED:
+                break
+            sums[places[pair]] += close * weights[pair, 0]
+
+
+@njit(cache=True)
+def _keep_recent(taken: Any, peer: int, sums: Any, allowed: Any, found: Any, highest: Any) -> None:
+    """Put a peer's items among the best; an item's sum is 0 from then on."""
+    offsets, places, weights = taken
+    if peer >= 0:
+        for pair in range(offsets[peer], offsets[peer + 1]):
+            place = places[pair]
+            if weights[pair, 0] < _FADED:
+                break
+            if sums[place] > highest[-1] and allowed[place]:
+                insert(found, highest, place, sums[place], len(found))
+            sums[place] = 0
 
 
 @njit(cache=True)

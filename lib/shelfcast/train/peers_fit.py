@@ -19,7 +19,7 @@ _ITEMS = 50_000  # of the vocabulary, those that most peers have, place a user
 _DIM = 64
 _SPARE = 16  # dimensions that the iteration carries along and drops at its end
 _ROUNDS = 4
-_LEAST = 0.05  # of the longest-lived decayed count; what is less is forgotten
+_LEAST = 0.2  # of the longest-lived decayed count; what is less is forgotten
 _WEEK = 7.0
 
 
@@ -65,10 +65,11 @@ def _taken(histories: Histories, words: NDArray[Any], day: int) -> tuple[NDArray
     pairs, pair = np.unique((users * width + places)[places >= 0], return_inverse=True)
     known = [np.bincount(pair, column[places >= 0], minlength=len(pairs)) for column in decayed.T]
     weights = np.stack(known, 1).astype(np.float32)
-    recent = weights.max(1) >= _LEAST
-    users, places = np.divmod(pairs[recent], width)
-    offsets = np.searchsorted(users, np.arange(len(histories) + 1)).astype(np.int64)
-    return offsets, places.astype(np.int32), weights[recent]
+    users, places = np.divmod(pairs, width)
+    order = np.lexsort((-weights[:, 0], users))
+    order = order[weights[order, -1] >= _LEAST]
+    offsets = np.searchsorted(users[order], np.arange(len(histories) + 1)).astype(np.int64)
+    return offsets, places[order].astype(np.int32), weights[order]
 
 
 def _directions(profile: Profile, vocabulary: int, seed: int) -> Directions:
