@@ -106,12 +106,11 @@ def job(tmp_path: Path, histories: Histories, as_of: int, origins: list[int], **
 def test_the_model_learns_what_users_buy_again_and_what_goes_with_what(tmp_path: Path) -> None:
     everything, as_of = shoppers(), 7 * 14
     trained = job(tmp_path, everything.between(-1, as_of), as_of, [as_of - 56, as_of - 28])
-    epochs, ranker, values = trained.learn_to_rank()
-    assert [1 <= chosen <= 6 for chosen in epochs] == [True]
-    assert len(values[0]) >= 1
-    assert ranker is not None
-    model = trained.sequence("refit", as_of, trained.shop[-1], epochs)
-    model.ranker = ranker
+    taught = trained.learn_to_rank()
+    assert [1 <= chosen <= 6 for chosen in taught.epochs] == [True]
+    assert len(taught.values[0]) >= 1
+    assert taught.ranker is not None
+    model = trained.finished(taught)
     popular = np.repeat(np.arange(10, dtype=np.int32)[None], 60, 0)
     lists = model.recommend(everything.between(-1, as_of), trained.shop[-1], as_of, popular, 5)
     values_then = ranking.ndcg(lists.items, everything.between(as_of, as_of + 28), 5)
@@ -125,11 +124,10 @@ def test_what_lies_after_as_of_changes_no_weight(tmp_path: Path) -> None:
     found = []
     for name, histories in (("seen", everything.between(-1, as_of)), ("planted", everything)):
         trained = job(tmp_path / name, histories, as_of, [as_of - 28], epochs=1)
-        _, ranker, _ = trained.learn_to_rank()
-        model = trained.sequence("refit", as_of, trained.shop[-1], [1])
-        assert ranker is not None
-        assert model.sequence is not None
-        found.append([*ranker.arrays().values(), *model.sequence.arrays().values()])
+        model = trained.finished(trained.learn_to_rank())
+        parts = [model.ranker, model.sequence, model.neighbours, model.regression, model.peers]
+        assert None not in parts
+        found.append([value for part in parts if part is not None for value in part.arrays().values()])
     assert all(np.array_equal(a, b) for a, b in zip(*found, strict=True))
 
 
@@ -137,17 +135,18 @@ def test_a_restarted_run_goes_on_with_what_it_had(tmp_path: Path) -> None:
     histories, as_of = shoppers(20), 7 * 14
     first = job(tmp_path, histories, as_of, [as_of - 28], epochs=1).learn_to_rank()
     again = job(tmp_path, histories, as_of, [as_of - 28], epochs=5).learn_to_rank()
-    assert (again[0], again[2]) == (first[0], first[2])
-    assert first[1] is not None
-    assert again[1] is not None
-    assert all(np.array_equal(a, b) for a, b in zip(first[1].get_weights(), again[1].get_weights(), strict=True))
+    assert (again.epochs, again.values) == (first.epochs, first.values)
+    assert first.ranker is not None
+    assert again.ranker is not None
+    own, kept = first.ranker.get_weights(), again.ranker.get_weights()
+    assert all(np.array_equal(a, b) for a, b in zip(own, kept, strict=True))
 
 
 def test_a_log_of_one_user_still_gives_a_model(tmp_path: Path) -> None:
     alone = shoppers(1, 2)
     trained = job(tmp_path, alone, 20, [], epochs=1)
-    epochs, ranker, _ = trained.learn_to_rank()
-    assert ranker is None
-    model = trained.sequence("refit", 20, trained.shop[-1], epochs)
+    taught = trained.learn_to_rank()
+    assert taught.ranker is None
+    model = trained.finished(taught)
     lists = model.recommend(alone, trained.shop[-1], 20, np.arange(10, dtype=np.int32)[None], 5)
     assert len(set(lists.items[0].tolist())) == 5

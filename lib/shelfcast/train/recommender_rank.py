@@ -56,8 +56,7 @@ def work(payload: dict[str, Any], collective: Collective) -> dict[str, Any]:
         )  # fmt: skip
     job = Job(payload, collective, options, size, histories, everyone, shop)
     taught = job.learn_to_rank()
-    final = job.sequence("refit", payload["as_of"], shop[-1], taught.epochs)
-    final = job.up_to_date(replace(final, ranker=taught.ranker), payload["as_of"], shop[-1])
+    final = job.finished(taught)
     metrics = {
         "users": int(users), "events": int(events), "items": len(final.vocabulary), "epochs": taught.epochs,
         "members": size.members, "validation_ndcg": taught.values, "ranker": taught.ranker is not None,
@@ -110,6 +109,12 @@ class Job:
         if self.collective.first:
             ranker_stage.keep(self.payload["uri"], found)
         return found
+
+    def finished(self, taught: Taught) -> Recommender:
+        """Stage 3, with all that is learnt beside it."""
+        day, shop = self.payload["as_of"], self.shop[-1]
+        model = self.sequence("refit", day, shop, taught.epochs)
+        return self.up_to_date(replace(model, ranker=taught.ranker), day, shop)
 
     def sequence(self, phase: str, until: int, shop: Catalogue, epochs: Sequence[int]) -> Recommender:
         """Sequence models fitted on everything up to ``until``; without any where there is nothing to fit."""
