@@ -204,12 +204,8 @@ class Recommender:
         members, orders = folder.below(arrays, "sequence"), folder.below(arrays, "ranker")
         sequence = SequenceEnsemble.from_arrays(config, len(vocabulary), members) if members else None
         ranker = Ranker.from_arrays(orders) if orders else None
-        told = len(candidate.names(config["half_lives"], config["traits"], config["groups"]))
-        if ranker is not None and len(ranker.mean) != told:
-            raise ModelError(
-                f"model {uri}: its ranker was taught {len(ranker.mean)} features of a candidate, this shelfcast knows "
-                f"{told}: train again"
-            )
+        if ranker is not None:
+            _check(uri, config, ranker)
         near, foretelling, alike = (folder.below(arrays, part) for part in ("neighbours", "regression", "peers"))
         neighbours = ItemNeighbours.from_arrays(near) if near else None
         regression = ItemRegression.from_arrays(foretelling) if foretelling else None
@@ -217,6 +213,15 @@ class Recommender:
         vectors = folder.mapped(uri, VECTORS, copies or Path(tempfile.gettempdir()))
         said = pa.array(folder.decode_json(files[WORDS]), pa.string())
         return cls(config, vocabulary, sequence, ranker, vectors, neighbours, regression, peers, said)
+
+
+def _check(uri: str, config: Mapping[str, Any], ranker: Ranker) -> None:
+    taught, told = len(ranker.mean), len(candidate.names(config["half_lives"], config["traits"], config["groups"]))
+    if taught != told:
+        raise ModelError(
+            f"model {uri}: its ranker was taught {taught} features of a candidate, this shelfcast knows {told}: train "
+            "again"
+        )
 
 
 def _with_bias(vectors: NDArray[Any], bias: NDArray[Any], width: int) -> NDArray[Any]:
