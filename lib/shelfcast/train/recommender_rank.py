@@ -8,6 +8,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -196,10 +197,13 @@ class Job:
         rng = np.random.default_rng([self.payload["seed"], origin])
         some = np.sort(rng.permutation(some)[:_RANKER_USERS])
         before, after = history.users(some), then.users(some)
-        return [
+        blocks = [
             (found, found.hits(after.users(np.arange(rows.start, rows.stop))))
             for rows, found in asked.candidates(before, shop, origin)
         ]
+        users = int(self.collective.sum(len(some)))
+        self.collective.say(f"ranker: candidates of {users} users at {date(1970, 1, 1) + timedelta(days=origin)}")
+        return blocks
 
     def _config(self, words: int) -> dict[str, Any]:
         """
