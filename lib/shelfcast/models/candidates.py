@@ -119,12 +119,10 @@ def gather(
         rows, codes = barred.split()
         touched: Masked = (np.searchsorted(found.users, users), found.items)
         new = outlook.search.best(outlook.users, most, touched, (np.searchsorted(rows, users), codes))
-        circle = None
-        if outlook.around is not None:
-            circle = Circle.of(found, len(histories), outlook.around)
-            taken = np.concatenate([found.users, rows]), np.concatenate([found.items, codes])
-            for source in (circle.nearest, circle.trending):
-                new = _both(new, source(_masks(*taken, new.codes), catalogue.on_sale, most), outlook)
+        circle = Circle.of(found, len(histories), outlook.around or Around.nothing(catalogue.on_sale))
+        taken = np.concatenate([found.users, rows]), np.concatenate([found.items, codes])
+        for source in (circle.nearest, circle.trending):
+            new = _both(new, source(_masks(*taken, new.codes), most), outlook)
     with watch("features"):
         joined = _joined(found, kept, new, catalogue, half_lives, outlook)
         _complete(joined, histories, catalogue, day, circle)
@@ -217,7 +215,7 @@ def _both(new: Best, nearest: NDArray[Any], outlook: Outlook) -> Best:
     return Best(np.concatenate([new.codes, nearest], 1), np.concatenate([new.scores, scores], 1))
 
 
-def _complete(found: Candidates, histories: Histories, catalogue: Catalogue, day: int, circle: Circle | None) -> None:
+def _complete(found: Candidates, histories: Histories, catalogue: Catalogue, day: int, circle: Circle) -> None:
     """Fill in what users like of the products' kinds, how near products are to what they touched or are foretold by
     it, and what their peers took.
     """
@@ -227,15 +225,14 @@ def _complete(found: Candidates, histories: Histories, catalogue: Catalogue, day
     liked = likings(histories, day, catalogue.kinds, users, items)
     for place, values in enumerate(liked, end - len(catalogue.groups)):
         features[:, place] = values
-    near = np.zeros(len(users), np.float32) if circle is None else circle.scores(users, items)
+    near = circle.scores(users, items)
     highest = np.zeros(len(histories), np.float32)
     np.maximum.at(highest, users, near)
     features[:, end] = np.log(near + _LEAST_NEAR)
     features[:, end + 1] = near / np.maximum(highest[users], _LEAST_NEAR)
-    foretold = np.zeros(len(users), np.float32) if circle is None else circle.foretold(users, items)
+    foretold = circle.foretold(users, items)
     features[:, end + 2] = np.sign(foretold) * np.log1p(_FORETOLD * np.abs(foretold))
-    taken = np.zeros((len(users), len(_TRENDS)), np.float32) if circle is None else circle.trends(users, items)
-    features[:, end + 3 : end + 3 + len(_TRENDS)] = np.log(taken + _LEAST_TREND)
+    features[:, end + 3 : end + 3 + len(_TRENDS)] = np.log(circle.trends(users, items) + _LEAST_TREND)
 
 
 def _level(scores: NDArray[Any]) -> NDArray[Any]:

@@ -3,6 +3,7 @@ took of late; in the codes of a catalogue.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,15 +22,34 @@ class Around:
 
     Attributes:
         words: [catalogue] the number of each product in the vocabulary, from 1; 0 for unknown ones.
+        on_sale: [catalogue] bool.
         neighbours: of the items of the vocabulary; None where none were learnt.
         regression: of these items on each other; None likewise.
         peers: whom users are compared with; None likewise.
     """
 
     words: NDArray[Any]
+    on_sale: NDArray[Any]
     neighbours: ItemNeighbours | None = None
     regression: ItemRegression | None = None
     peers: Peers | None = None
+
+    @classmethod
+    def nothing(cls, on_sale: NDArray[Any]) -> "Around":
+        """Of a model without a vocabulary."""
+        return cls(np.zeros(len(on_sale), np.int32), on_sale)
+
+    @cached_property
+    def offered(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """[vocabulary] catalogue code of each place, -1 for none, and whether it is on sale."""
+        known, size = np.flatnonzero(self.words > 0), int(self.words.max(initial=0))
+        if self.neighbours is not None:
+            size = len(self.neighbours.places)
+        elif self.peers is not None:
+            size = self.peers.directions.vocabulary
+        of_place, allowed = np.full(size, -1, np.int32), np.zeros(size, bool)
+        of_place[self.words[known] - 1], allowed[self.words[known] - 1] = known, self.on_sale[known]
+        return of_place, allowed
 
 
 @dataclass(frozen=True)
@@ -50,40 +70,30 @@ class Circle:
         profile = Profile.of(found, around.words, users)
         return cls(around, profile, None if around.peers is None else around.peers.nearest(profile))
 
-    def nearest(self, masked: Masked, on_sale: NDArray[Any], most: int) -> NDArray[Any]:
+    def nearest(self, masked: Masked, most: int) -> NDArray[Any]:
         """[users, most] catalogue codes on sale whose neighbours the user has and that are not masked, -1 behind the
         last.
-
-        Args:
-            on_sale: [catalogue] bool.
         """
         neighbours = self.around.neighbours
         if neighbours is None:
             return np.zeros((len(self.profile.offsets) - 1, 0), np.int32)
-        of_place, allowed, taken = self._places(len(neighbours.places), masked, on_sale)
-        places = neighbours.best(self.profile, allowed, taken, most)
+        of_place, allowed = self.around.offered
+        places = neighbours.best(self.profile, allowed, self._places(masked), most)
         return np.where(places >= 0, of_place[places], -1)
 
-    def trending(self, masked: Masked, on_sale: NDArray[Any], most: int) -> NDArray[Any]:
+    def trending(self, masked: Masked, most: int) -> NDArray[Any]:
         """[users, most] catalogue codes on sale that the user's peers took most of and that are not masked, -1 behind
         the last.
         """
-        peers = self.around.peers
-        if peers is None or self.near is None:
+        if self.around.peers is None or self.near is None:
             return np.zeros((len(self.profile.offsets) - 1, 0), np.int32)
-        of_place, allowed, taken = self._places(peers.directions.vocabulary, masked, on_sale)
-        places = peers.best(self.near, allowed, taken, most)
+        of_place, allowed = self.around.offered
+        places = self.around.peers.best(self.near, allowed, self._places(masked), most)
         return np.where(places >= 0, of_place[places], -1)
 
-    def _places(
-        self, vocabulary: int, masked: Masked, on_sale: NDArray[Any]
-    ) -> tuple[NDArray[Any], NDArray[Any], Masked]:
-        """[vocabulary] catalogue code of each place, whether it is on sale, and what is masked as places."""
-        words = self.around.words
-        known = np.flatnonzero(words > 0)
-        of_place, allowed = np.full(vocabulary, -1, np.int32), np.zeros(vocabulary, bool)
-        of_place[words[known] - 1], allowed[words[known] - 1] = known, on_sale[known]
-        return of_place, allowed, (masked[0], words[masked[1]] - 1)
+    def _places(self, masked: Masked) -> Masked:
+        """The same as places of the vocabulary, -1 for what it does not know."""
+        return masked[0], self.around.words[masked[1]] - 1
 
     def scores(self, users: NDArray[Any], items: NDArray[Any]) -> NDArray[Any]:
         """[pairs] float32 how near each catalogue code is to its user; ``users`` ascend."""

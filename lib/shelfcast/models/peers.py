@@ -61,6 +61,10 @@ class Taken:
     places: NDArray[Any]
     weights: NDArray[Any]
 
+    @property
+    def columns(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        return self.offsets, self.places, self.weights
+
 
 @dataclass(frozen=True)
 class Peers:
@@ -95,9 +99,8 @@ class Peers:
             places: [pairs] of the vocabulary; -1 scores 0.
         """
         first = np.searchsorted(users, np.arange(len(near.codes) + 1))
-        taken = (self.taken.offsets, self.taken.places, self.taken.weights)
         closeness = np.maximum(near.scores, 0)
-        return np.asarray(_sums(near.codes, closeness, taken, first, places, self.directions.vocabulary))
+        return np.asarray(_sums(near.codes, closeness, self.taken.columns, first, places, self.directions.vocabulary))
 
     def best(self, near: Best, allowed: NDArray[Any], masked: Masked, most: int) -> NDArray[Any]:
         """[users, most] int32 places of what the user's nearest took most of of late, by the shortest half-life; -1
@@ -107,8 +110,7 @@ class Peers:
             allowed: [vocabulary] bool.
             masked: offsets [users + 1] and places of what each user is not to be told; -1 is passed over.
         """
-        taken = (self.taken.offsets, self.taken.places, self.taken.weights)
-        return np.asarray(_best(near.codes, np.maximum(near.scores, 0), taken, allowed, masked, most))
+        return np.asarray(_best(near.codes, np.maximum(near.scores, 0), self.taken.columns, allowed, masked, most))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Everything that was learnt, by name."""

@@ -107,7 +107,7 @@ class Recommender:
         words, table = self.words(catalogue), self._table()
         search = self._search(catalogue, words, table)
         catalogue = catalogue.with_traits(self.config["traits"], self.config["groups"])
-        around = Around(words, self.neighbours, self.regression, self.peers)
+        around = Around(words, catalogue.on_sale, self.neighbours, self.regression, self.peers)
         with self.watch("encoder"):
             users = self._users(newest, words, table.shape[1])
         for start in range(0, len(histories), _USERS_AT_ONCE):

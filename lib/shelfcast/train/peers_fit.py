@@ -7,11 +7,11 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from shelfcast.models import habits as habit
 from shelfcast.models.histories import Histories
 from shelfcast.models.item_neighbours import Profile
 from shelfcast.models.peers import HALF_LIVES, Directions, Peers, Taken
 from shelfcast.settings import Recommender as Options
+from shelfcast.train import profiles
 from shelfcast.train.collective import Collective
 
 _PEERS = 10_000  # of all ranks together: 40 MB in each process that scores
@@ -36,9 +36,8 @@ def fit(
         options: of these ``half_lives`` and ``peers``.
     """
     active = np.flatnonzero(np.bincount(histories.rows()[histories.wanted], minlength=len(histories)))
-    order = np.random.default_rng([seed, collective.rank]).permutation(active)
-    own = histories.users(np.sort(order[: _PEERS // collective.size]))
-    profile = Profile.of(habit.habits(own, day, options.half_lives), words, len(own))
+    own = profiles.drawn(histories, active, _PEERS, seed, collective)
+    profile = profiles.profile(own, words, day, options.half_lives)
     parts = collective.gather((profile.columns, _taken(own, words, day)))
     offsets, places, weights = _stacked([part[0] for part in parts])
     taken = Taken(*_stacked([part[1] for part in parts]))
@@ -77,9 +76,8 @@ def _directions(profile: Profile, vocabulary: int, seed: int) -> Directions:
     2011), times the items' idf.
     """
     had = np.bincount(profile.places, minlength=vocabulary)
-    known = np.sort(np.argsort(-had, kind="stable")[: min(_ITEMS, int((had > 0).sum()))]).astype(np.int32)
-    users = len(profile.offsets) - 1
-    rows = sp.csr_matrix((profile.weights, profile.places, profile.offsets), (users, vocabulary))[:, known]
+    known, users = profiles.common(had, _ITEMS), len(profile.offsets) - 1
+    rows = profiles.rows(profile, known, vocabulary)
     idf = np.log((1 + users) / (1 + had[known])).astype(np.float32)
     rows = sp.csr_matrix(rows @ sp.diags(idf))
     length = np.sqrt(np.asarray(rows.multiply(rows).sum(1)).ravel())

@@ -3,6 +3,8 @@
 1. The sequence model learns from what lies before the first label window; the number of epochs is chosen on it.
 2. The ranker learns from the label windows, with candidates of that sequence model, which never saw them.
 3. The sequence model is fitted anew on everything up to as_of, for as many epochs.
+
+Peers and the regression of items are learnt at each label window, and anew at as_of.
 """
 
 import time

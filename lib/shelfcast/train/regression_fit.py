@@ -1,15 +1,13 @@
 """Learns which items foretell which from all ranks' users."""
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from shelfcast.models import habits as habit
 from shelfcast.models import item_regression
 from shelfcast.models.histories import Histories
-from shelfcast.models.item_neighbours import Profile
 from shelfcast.models.item_regression import ItemRegression
 from shelfcast.settings import Recommender as Options
+from shelfcast.train import profiles
 from shelfcast.train.collective import Collective
 
 _ITEMS = 5000  # those that most users have: their products are 200 MB, their inverse takes some seconds
@@ -28,15 +26,12 @@ def fit(
         vocabulary: number of its items.
         options: of these ``half_lives`` and ``predictors``.
     """
-    order = np.random.default_rng([seed, collective.rank]).permutation(len(histories))
-    own = histories.users(np.sort(order[: _USERS // collective.size]))
-    profile = Profile.of(habit.habits(own, day, options.half_lives), words, len(own))
-    had = collective.sum(np.bincount(profile.places, minlength=vocabulary))
-    known = np.sort(np.argsort(-had, kind="stable")[: min(_ITEMS, int((had > 0).sum()))]).astype(np.int32)
+    own = profiles.drawn(histories, np.arange(len(histories)), _USERS, seed, collective)
+    profile = profiles.profile(own, words, day, options.half_lives)
+    known = profiles.common(collective.sum(np.bincount(profile.places, minlength=vocabulary)), _ITEMS)
     if not len(known):
         return None
-    shape = (len(own), vocabulary)
-    rows = sp.csr_matrix((profile.weights, profile.places, profile.offsets), shape)[:, known]
+    rows = profiles.rows(profile, known, vocabulary)
     products = collective.sum((rows.T @ rows).toarray())
     found = item_regression.learn(products, known, vocabulary, options.predictors) if collective.first else None
     agreed: ItemRegression = collective.agree(found)
