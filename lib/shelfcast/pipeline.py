@@ -13,6 +13,7 @@ from shelfcast.errors import ConfigError, TableMissing
 from shelfcast.evaluate.baselines import check
 from shelfcast.ingest.files import fingerprint_inputs
 from shelfcast.lake import session
+from shelfcast.lake.costs import Costs
 from shelfcast.lake.ledger import Ledger, Record, new_run_id
 from shelfcast.lake.snapshot import Snapshot
 from shelfcast.lake.step import Step, content_id
@@ -110,6 +111,7 @@ class Pipeline:
             models=self._models(as_of) if as_of else {},
             say=say,
             stored=stored,
+            costs=Costs(stage.name if as_of is None else f"{stage.name} {slice_}"),
         )
         try:
             outcome = stage.function()(step)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from shelfcast.cli.measuring import bench_app, tune_app
-from shelfcast.cli.options import AsOf, Conf, Force, Json, LakeUri, Run, Set, opened
+from shelfcast.cli.options import AsOf, Conf, Force, Json, LakeUri, Run, Set, Since, opened
 from shelfcast.config import render
 from shelfcast.errors import ShelfcastError
 from shelfcast.stages import EVALUATE, FEATURES, INGEST, REPORT, TRAINS, Stage
@@ -151,6 +151,37 @@ def explain(
     run = opened(conf, set_, lake, as_of, as_json)
     document = explanation.explain(run.lake, product, store, as_of, horizon)
     run.print(document, explanation.shown(document))
+
+
+@app.command()
+def generate(  # noqa: PLR0913, PLR0917 - a command's options
+    events: Annotated[int, typer.Option(min=1, help="Good events; defects are planted beside them.")],
+    out: Annotated[str, typer.Option(metavar="URI", help="An empty or new folder.")],
+    users: Annotated[int, typer.Option(min=1, help="Users, active by Zipf's law.")] = 10_000,
+    products: Annotated[int, typer.Option(min=1, help="Products, popular by Zipf's law.")] = 1_000,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same logs, however many cores do.")] = 1,
+    weeks: Annotated[int, typer.Option(min=1, help="Weeks from the start on.")] = 52,
+    stores: Annotated[int, typer.Option(min=1, help="Stores.")] = 30,
+    start: Since = None,
+    hot_product: Annotated[float, typer.Option(min=0, help="Share of all events that are one product's.")] = 0.0,
+    hot_user: Annotated[int, typer.Option(min=0, help="Further events by one user.")] = 0,
+    format_: Annotated[str, typer.Option("--format", help="Of the events: parquet or csv.")] = "parquet",
+    conf: Conf = None, set_: Set = None, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Generate behaviour logs in which everything is known, with a ledger of planted defects and true effects."""
+    from shelfcast.generate.world import World
+    from shelfcast.generate.write import write
+    from shelfcast.lake import session
+    from shelfcast.terminal import facts
+
+    run = opened(conf, set_, None, None, as_json)
+    asked = {"start": start} if start is not None else {}
+    world = World(events, users, products, seed, weeks, stores, hot_product=hot_product, hot_user=hot_user, **asked)
+    with run.terminal() as terminal:
+        ledger = write(session.build(run.loaded.settings), world, out, format_, terminal.begin("generate", "*"))
+    told = {name: ledger[name] for name in ("records", "good", "duplicates", "quarantined")}
+    told |= {f"refused by {rule}": number for rule, number in ledger["refused"].items()}
+    run.print(ledger, facts(f"Generated in {out}", told), f"shelfcast weekly --conf {out.rstrip('/')}/source.yaml")
 
 
 @app.command("config")

@@ -37,6 +37,10 @@ AsOf = Annotated[
     date | None,
     typer.Option("--as-of", metavar="YYYY-MM-DD", parser=day, help="Last day the run may know.", show_default=False),
 ]
+Since = Annotated[
+    date | None,
+    typer.Option("--start", metavar="YYYY-MM-DD", parser=day, help="First day, a Monday.", show_default=False),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document for machines; progress goes to stderr.")]
 Force = Annotated[bool, typer.Option("--force", help="Run even what is unchanged.")]
 

@@ -28,7 +28,9 @@ def update(work: Work) -> None:
     }
     stores = plans.store_bits(promotions).persist()
     packed = plans.pack(promotions, stores).persist()
-    planned = Inputs("plans", plans.fingerprints(packed, deadlines, work.clock.week_of(work.clock.log_start)))
+    with work.step.part("pack silver/promotions"):
+        found = plans.fingerprints(packed, deadlines, work.clock.week_of(work.clock.log_start))
+    planned = Inputs("plans", found)
     sold = work.stored("silver/events")
     code = code_id(covariates, periods, plans)
     wanted = {}

@@ -37,7 +37,8 @@ def run(step: Step) -> Outcome:
         TableMissing: if silver has no event or no complete period up to as_of.
         ReconciliationError: if what was written does not add up with what was read.
     """
-    work = Work(step, see(step))
+    with step.part("census of silver/events"):
+        work = Work(step, see(step))
     for table in work.silver.missing():
         step.say(f"{table}: not in this lake, going on without it")
     covariate_slices.update(work)
@@ -46,7 +47,8 @@ def run(step: Step) -> Outcome:
     _launches(work)
     counts = window_slices.update(work)
     _lost_demand(work)
-    counts |= _interactions(work)
+    with step.part("interactions"):
+        counts |= _interactions(work)
     return Outcome(
         rows_in=sum(week.events for week in work.silver.census),
         rows_out=sum(work.rows.values()),
@@ -78,7 +80,8 @@ def _demand(work: Work) -> None:
 
     changed = work.write("gold/demand", wanted, build, "week_start")
     if changed:
-        reconcile.demand(work.step.read("gold/demand"), silver.net_units(), grains, clock, changed)
+        with work.step.part("check gold/demand"):
+            reconcile.demand(work.step.read("gold/demand"), silver.net_units(), grains, clock, changed)
 
 
 def _series(work: Work) -> None:
@@ -157,7 +160,8 @@ def _interactions(work: Work) -> dict[str, Any]:
     changed = work.write("gold/interactions", wanted, build, "week_start")
     counted = [week for week in silver.census if week.week_start in set(changed)]
     if changed:
-        reconcile.interactions(work.step.read("gold/interactions"), counted, types, changed)
+        with work.step.part("check gold/interactions"):
+            reconcile.interactions(work.step.read("gold/interactions"), counted, types, changed)
     return {
         "events_without_user": sum(week.nameless for week in counted if week.event_type in types),
         "events_of_other_types": sum(week.events for week in counted if week.event_type not in types),

@@ -35,7 +35,8 @@ def update(work: Work) -> dict[str, Any]:
 
     for cutoff in work.write("gold/windows", wanted, build, "cutoff", each=True):
         for grain in grains[cutoff]:
-            reconcile.windows(work.step.read("gold/windows"), _stood(work, grain, cutoff), grain, cutoff)
+            with work.step.part("check gold/windows"):
+                reconcile.windows(work.step.read("gold/windows"), _stood(work, grain, cutoff), grain, cutoff)
     return {"outliers_clipped": sum(int(observed.get["clipped"] or 0) for observed in clipped)}
 
 

@@ -55,7 +55,8 @@ def run(step: Step) -> Outcome:
     for name, value in _WHILE_INGESTING.items():
         step.spark.conf.set(name, value)
     try:
-        _write_bronze(step, [arrival for arrival in found if arrival.new and not arrival.derived])
+        with step.part("bronze"):
+            _write_bronze(step, [arrival for arrival in found if arrival.new and not arrival.derived])
         return _Cleaning(step, at).publish(todo, found)
     finally:
         for name in _WHILE_INGESTING:
@@ -108,6 +109,10 @@ class _Cleaning:
             self.step.spark.catalog.clearCache()
 
     def _clean(self, unit: Unit) -> None:
+        with self.step.part(f"clean {unit.table}"):
+            self._settle(unit)
+
+    def _settle(self, unit: Unit) -> None:
         step = self.step
         raw = records(unit, lambda arrival: read_bronze(step, arrival, _own(arrival, unit)))
         read = read_canonical(unit, raw, lambda name: self._lookup(name, unit.source))
@@ -180,16 +185,17 @@ class _Cleaning:
         step = self.step
         frames = [publish.silver(self._frame(unit), publish.EVENTS) for unit in todo]
         new = reduce(DataFrame.unionByName, frames)
-        weeks = publish.touched(new, step, todo)
+        with step.part(f"weeks of {publish.EVENTS}"):
+            weeks = publish.touched(new, step, todo)
         result = new
         if step.has(publish.EVENTS):
             stays = step.read(publish.EVENTS).where(F.col("week_start").isin(*weeks) & ~publish.leaving(todo))
             result = new.unionByName(stays.select(*new.columns))
         step.replace(publish.EVENTS, result.hint("rebalance", "week_start"), slices=weeks)
         step.say(f"{publish.EVENTS}: {len(weeks)} week(s) written")
-        return dict.fromkeys(map(str, weeks), "") | publish.week_contents(
-            step.read(publish.EVENTS).where(F.col("week_start").isin(*weeks))
-        )
+        with step.part(f"content of {publish.EVENTS}"):
+            found = publish.week_contents(step.read(publish.EVENTS).where(F.col("week_start").isin(*weeks)))
+        return dict.fromkeys(map(str, weeks), "") | found
 
     def _write_refused(self, todo: Sequence[Unit]) -> dict[str, str]:
         step = self.step

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 
 from shelfcast.errors import ShelfcastError
+from shelfcast.lake.costs import Costs
 from shelfcast.lake.store import Lake, SliceValue
 from shelfcast.settings import Settings
 
@@ -52,6 +54,7 @@ class Step:
         models: kind → folder of the model to use.
         say: shows a line of progress.
         stored: table → slice → content id of what the lake holds, from the ledger.
+        costs: what its parts cost.
     """
 
     lake: Lake
@@ -66,6 +69,7 @@ class Step:
     stored: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     inputs: dict[str, int] = field(default_factory=dict)
     outputs: dict[str, int] = field(default_factory=dict)
+    costs: Costs = field(default_factory=lambda: Costs("step"))
 
     @property
     def spark(self) -> SparkSession:
@@ -76,6 +80,10 @@ class Step:
         if self.as_of is None:
             raise ShelfcastError("this step needs an as-of date: pass --as-of YYYY-MM-DD")
         return self.as_of
+
+    def part(self, name: str) -> AbstractContextManager[None]:
+        """Inside, Spark's jobs of this thread are named after the part, and what they cost is written down."""
+        return self.costs.part(self.spark, name)
 
     def has(self, table: str) -> bool:
         return self.lake.exists(table)
@@ -92,7 +100,9 @@ class Step:
 
     def replace(self, table: str, frame: DataFrame, slices: Sequence[SliceValue] | None = None) -> None:
         """Replace exactly these slices (the whole table if None) in one commit; later reads see the result."""
-        self.outputs[table] = self.lake.replace(table, frame, slices=slices, attempt=self.attempt, run_id=self.run_id)
+        with self.part(f"write {table}"):
+            version = self.lake.replace(table, frame, slices=slices, attempt=self.attempt, run_id=self.run_id)
+        self.outputs[table] = version
         self.inputs.pop(table, None)
 
     def contents(self, table: str) -> dict[str, str]:
