@@ -106,7 +106,7 @@ def test_bounds_are_the_median_and_a_multiple_of_the_interquartile_range_of_logs
     frame = spark.createDataFrame([("x", float(2**n)) for n in range(5)], "category string, quantity double")
     how = Bounds(columns=["quantity"], per="category", width=1.0, min_records=5)
 
-    rows = fit(frame, "shop", ["quantity"], how, datetime(2024, 1, 1, tzinfo=UTC)).where("category = 'x'").collect()
+    rows = fit(frame, "shop", ["quantity"], how, datetime(2024, 1, 1, tzinfo=UTC), 10).where("category = 'x'").collect()
 
     assert [(round(row["lower"], 6), round(row["upper"], 6), row["records"]) for row in rows] == [(1.0, 16.0, 5)]
 

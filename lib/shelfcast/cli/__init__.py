@@ -169,14 +169,13 @@ def generate(  # noqa: PLR0913, PLR0917 - a command's options
     conf: Conf = None, set_: Set = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Generate behaviour logs in which everything is known, with a ledger of planted defects and true effects."""
-    from shelfcast.generate.world import World
+    from shelfcast.generate.world import START, World
     from shelfcast.generate.write import write
     from shelfcast.lake import session
     from shelfcast.terminal import facts
 
     run = opened(conf, set_, None, None, as_json)
-    asked = {"start": start} if start is not None else {}
-    world = World(events, users, products, seed, weeks, stores, hot_product=hot_product, hot_user=hot_user, **asked)
+    world = World(events, users, products, seed, weeks, stores, start or START, hot_product, hot_user)
     with run.terminal() as terminal:
         ledger = write(session.build(run.loaded.settings), world, out, format_, terminal.begin("generate", "*"))
     told = {name: ledger[name] for name in ("records", "good", "duplicates", "quarantined")}

@@ -14,6 +14,7 @@ _ACTIVITY = 0.5  # Zipf exponent of users; of a smaller one than products, becau
 _CHUNK = 4096  # events of one product and week that one row of a task grows to
 _LATEST = 3  # weeks that a record may be late by
 _DAY = 86_400
+_FAR = 80 * 366 * _DAY  # seconds ahead of a record from the future
 
 COLUMNS = ("event_time", "action", "customer", "item", "store", "receipt", "quantity", "price", "discount")
 
@@ -101,7 +102,7 @@ def added(frame: DataFrame, world: World, kinds: tuple[str, ...] = ADDED) -> Dat
         {
             "arrived": arrived,
             "receipt": own,
-            "event_time": F.when(defect == "future", F.timestamp_seconds(F.unix_timestamp("event_time") + 80 * 366 * _DAY))
+            "event_time": F.when(defect == "future", F.timestamp_seconds(F.unix_timestamp("event_time") + _FAR))
             .otherwise(F.col("event_time")),
             "item": F.when(defect != "no_product", F.col("item")),
             "action": F.when(defect == "unknown_type", "teleport")

@@ -8,6 +8,7 @@ from shelfcast.errors import ConfigError
 
 DEPARTMENTS = 12
 CATEGORIES = 120
+START = date(2024, 1, 1)
 BOT_EVENTS_PER_DAY = 6_000  # above cleaning.bot_events_per_day as shipped
 
 
@@ -69,7 +70,7 @@ class World:
     seed: int
     weeks: int = 52
     stores: int = 30
-    start: date = date(2024, 1, 1)
+    start: date = START
     hot_product: float = 0.0
     hot_user: int = 0
     effects: Effects = field(default_factory=Effects)

@@ -12,6 +12,7 @@ from shelfcast.settings import Bounds
 ALL = "*"
 _LEAST_SPREAD = 0.5  # of log values, where more than half of them are equal
 _ACCURACY = 1000
+_MOST = 1_000_000  # records that a fit takes about
 
 
 def fitted_columns(reading: Reading) -> list[str]:
@@ -23,26 +24,37 @@ def fitted_columns(reading: Reading) -> list[str]:
     return [name for name in fitted.columns if name not in fixed]
 
 
-def fit(frame: DataFrame, source: str, columns: list[str], how: Bounds, at: datetime) -> DataFrame:
+def fit(frame: DataFrame, source: str, columns: list[str], how: Bounds, at: datetime, number: int) -> DataFrame:
     """Rows of ops/bounds: exp(median ± width × interquartile range) of the logs, per category and for all (``*``).
 
-    The interquartile range is taken as at least 0.5. Categories with fewer than ``min_records`` get none.
+    The interquartile range is taken as at least 0.5. Categories with fewer than ``min_records`` get none. Of more than
+    a million records every second, third, … is taken, chosen by a hash of its place.
+
+    Args:
+        number: records, counted.
     """
-    category = F.coalesce(F.expr(how.per).cast("string"), F.lit(ALL))
-    positive = [F.when(F.col(name) > 0, F.col(name)) for name in columns]
-    pairs = [F.struct(F.lit(n).alias("column"), p.alias("value")) for n, p in zip(columns, positive, strict=True)]
-    long = frame.select(category.alias("category"), F.explode(F.array(*pairs)).alias("pair"))
-    long = long.select("category", "pair.*").where(F.col("value").isNotNull())
-    everything = long.withColumn("category", F.lit(ALL))
-    quartiles = F.percentile_approx(F.ln("value"), [0.25, 0.5, 0.75], _ACCURACY)
-    fitted = [
-        rows.groupBy("column", "category").agg(quartiles.alias("q"), F.count("*").alias("records"))
-        for rows in (long.where(F.col("category") != ALL), everything)
+    category = F.expr(how.per).cast("string").alias("category")
+    step = 1 + number // _MOST
+    if step > 1:
+        frame = frame.where(F.pmod(F.xxhash64("_file", "_position"), F.lit(step)) == 0)
+    logs = frame.select(category, *(F.when(F.col(name) > 0, F.ln(name)).alias(name) for name in columns))
+    found = [
+        F.struct(
+            F.lit(name).alias("column"),
+            F.percentile_approx(name, [0.25, 0.5, 0.75], _ACCURACY).alias("q"),
+            (F.count(name) * step).alias("records"),
+        )
+        for name in columns
     ]
+    # One pass: the rollup's total is that of all records; those without a category have no row of their own.
+    grouped = logs.rollup("category").agg(F.grouping("category").alias("total"), F.array(*found).alias("found"))
+    fitted = grouped.where("total = 1 OR category IS NOT NULL").select(
+        F.when(F.col("total") == 1, F.lit(ALL)).otherwise(F.col("category")).alias("category"),
+        F.explode("found").alias("one"),
+    )
     spread = F.greatest(F.col("q")[2] - F.col("q")[0], F.lit(_LEAST_SPREAD)) * how.width
     return (
-        fitted[0]
-        .unionByName(fitted[1])
+        fitted.select("category", "one.*")
         .where(F.col("records") >= how.min_records)
         .select(
             F.lit(source).alias("source"),

@@ -163,11 +163,15 @@ def _complete(
     wanted = _lookups(frame.sparkSession, reading, late)
     if events:
         stores = lookup("stores")
-        if "stores" in wanted or stores is not None:
-            frame = join_lookup(frame, stores, "stores", reading.source, None)
+        own_zones = "stores" in wanted or stores is not None
+        if own_zones:
+            fields = {*wanted.get("stores", ()), "time_zone"}
+            frame = join_lookup(frame, stores, "stores", reading.source, None, fields)
             frame = frame.withColumn("_time_zone", F.coalesce("stores.time_zone", "_time_zone"))
         if "event_date" not in direct:
-            frame = frame.withColumn("event_date", F.to_date(F.from_utc_timestamp("event_time", F.col("_time_zone"))))
+            local = F.from_utc_timestamp("event_time", F.col("_time_zone"))  # as slow as all the rest together
+            utc = reading.of.time_zone == "UTC" and not own_zones
+            frame = frame.withColumn("event_date", F.to_date("event_time" if utc else local))
         frame = frame.withColumn("week_start", week_start("event_date", reading.week_start))
     day = next(
         (
@@ -177,8 +181,9 @@ def _complete(
         ),
         None,
     )
-    for name in sorted(wanted - {"stores"} if events else wanted):
-        frame = join_lookup(frame, lookup(name), name, reading.source, day if name != "campaigns" else None)
+    for name in sorted(wanted.keys() - {"stores"} if events else wanted):
+        held_on = day if name != "campaigns" else None
+        frame = join_lookup(frame, lookup(name), name, reading.source, held_on, wanted[name])
     for name, text in late.items():
         frame = frame.withColumn(name, _typed(F.expr(text), promised, name))
     if "known_from" in names and "known_from" not in reading.given.columns:
@@ -192,16 +197,20 @@ def week_start(day: str, first: str) -> Column:
     return F.date_sub(F.col(day), F.pmod(F.weekday(day) - _WEEKDAYS.index(first), F.lit(7)))
 
 
-def _lookups(spark: SparkSession, reading: Reading, late: Mapping[str, str]) -> set[str]:
-    """Lookups that any expression over canonical columns uses."""
+def _lookups(spark: SparkSession, reading: Reading, late: Mapping[str, str]) -> dict[str, set[str]]:
+    """Lookups that any expression over canonical columns uses, each with its columns that are named."""
     given = reading.given
     rules = {**reading.cleaning.rules, **given.rules}
     fitted = reading.cleaning.fitted_bounds
     texts = [*late.values(), given.known_from, given.sequence_by, *given.identity]
     texts += [rule.when for rule in rules.values() if rule is not None]
     texts += [fitted.per] if fitted is not None and given.fills == "events" else []
-    names = {name for text in texts if text for name in references(spark, text, reading.key("rules"))}
-    return {name[0] for name in names if len(name) > 1 and name[0] in KEYS}
+    found: dict[str, set[str]] = {}
+    for text in texts:
+        for name in references(spark, text, reading.key("rules")) if text else ():
+            if len(name) > 1 and name[0] in KEYS:
+                found.setdefault(name[0], set()).add(name[1])
+    return found
 
 
 def _looks_up(names: Iterable[Name]) -> bool:

@@ -10,13 +10,13 @@ from pyspark.sql import functions as F
 from shelfcast.ingest.arrivals import Arrival
 from shelfcast.ingest.bounds import mark_outside
 from shelfcast.ingest.canonical import ARRIVAL, Reading, canonical
-from shelfcast.ingest.fates import digest, quick_digest, settle
+from shelfcast.ingest.fates import hashes, identifier, settle
 from shelfcast.ingest.lookups import Lookup
 from shelfcast.ingest.rules import applicable, count_events_per_day, refuse, with_limits
 from shelfcast.lake.tables import contract
 
 _NO_IDENTITY = {"event_id", "week_start", *ARRIVAL}
-_BESIDE = ("_input", "_file", "_position", "_unparsable", "_imputed", "_rules", "_record", "_id", "_sequence")
+_BESIDE = ("_input", "_file", "_position", "_unparsable", "_imputed", "_rules")
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,16 @@ class Unit:
     @property
     def table(self) -> str:
         return self.arrivals[0].reading.table
+
+    @property
+    def versions(self) -> bool:
+        """Whether a record may replace an earlier one."""
+        return any(reading.given.sequence_by for reading in self.readings)
+
+    @property
+    def dated(self) -> bool:
+        """Whether two records can be the same only if they lie in one week."""
+        return all("event_time" in identity(reading) for reading in self.readings)
 
     @property
     def readings(self) -> list[Reading]:
@@ -90,20 +100,28 @@ def read_canonical(unit: Unit, raw: dict[str, DataFrame], lookup: Lookup) -> dic
     return {reading.input: canonical(raw[reading.input], reading, lookup) for reading in unit.readings}
 
 
-def decide(unit: Unit, read: dict[str, DataFrame], bounds: DataFrame | None) -> DataFrame:
-    """Every record with its canonical columns, the rules that refuse it, and its fate.
+def judge(unit: Unit, read: dict[str, DataFrame], bounds: DataFrame | None) -> dict[str, DataFrame]:
+    """Input → every record with its canonical columns, its identity and the rules that refuse it.
 
     Args:
         read: from `read_canonical`.
         bounds: ops/bounds.
     """
-    frames = [_judged(reading, read[reading.input], bounds) for reading in unit.readings]
-    frame = reduce(DataFrame.unionByName, frames)
+    return {reading.input: _judged(reading, read[reading.input], bounds) for reading in unit.readings}
+
+
+def decide(unit: Unit, judged: dict[str, DataFrame]) -> DataFrame:
+    """Every record of a side, or of events with versions, with its fate.
+
+    Args:
+        judged: from `judge`.
+    """
+    written = [frame.withColumn("_record", F.to_json("_record")) for frame in judged.values()]
+    frame = reduce(DataFrame.unionByName, written).withColumn("_id", identifier(F.col("_low"), F.col("_high")))
     promised = contract(unit.table)
-    versions = any(reading.given.sequence_by for reading in unit.readings)
     side = unit.table != "silver/events"
     compared = [name for name in promised.names() if name not in _NO_IDENTITY]
-    settled = settle(frame, compared, versions=versions or (side and bool(promised.key)), newest=side)
+    settled = settle(frame, compared, versions=unit.versions or (side and bool(promised.key)), newest=side)
     return settled.withColumn("event_id", F.col("_id")) if not side else settled
 
 
@@ -113,15 +131,15 @@ def _judged(reading: Reading, frame: DataFrame, bounds: DataFrame | None) -> Dat
     frame = mark_outside(frame, reading, bounds)
     frame = count_events_per_day(frame, cleaning.bot_events_per_day)
     frame = refuse(frame, applicable(frame, reading), reading.key("rules"))
-    record = F.to_json(F.struct("raw.*", "_corrupt"))
     sequence = F.expr(reading.given.sequence_by) if reading.given.sequence_by else F.lit(None)
     names = [name for name in contract(reading.table).names() if name != "event_id"]
-    told_apart = digest if reading.given.fills == "events" else quick_digest
+    low, high = hashes([F.lit(reading.source), *(F.expr(text) for text in identity(reading))])
     return frame.select(
         *names,
-        *(F.col(name) for name in _BESIDE[:6]),
-        F.when(F.col("_rules") != "", record).alias("_record"),
-        told_apart([F.lit(reading.source), *(F.expr(text) for text in identity(reading))]).alias("_id"),
+        *_BESIDE,
+        F.when(F.col("_rules") != "", F.struct("raw.*", "_corrupt")).alias("_record"),
+        low.alias("_low"),
+        high.alias("_high"),
         sequence.cast("string").alias("_sequence") if not reading.given.sequence_by else sequence.alias("_sequence"),
     )
 

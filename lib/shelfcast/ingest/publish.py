@@ -21,9 +21,9 @@ def silver(settled: DataFrame, table: str) -> DataFrame:
     return settled.where(F.col("_fate") == SILVER).select(*contract(table).names())
 
 
-def side(step: Step, table: str, units: Sequence[Unit], settled: Sequence[DataFrame]) -> DataFrame:
+def side(step: Step, table: str, units: Sequence[Unit], new: Sequence[DataFrame]) -> DataFrame:
     """A side table's new content: these sources' records, and the stored ones of other sources."""
-    frames = [silver(frame, table) for frame in settled]
+    frames = list(new)
     if step.has(table):
         others = ~F.col("source").isin(*(unit.source for unit in units))
         stored = step.read(table).where(others)
@@ -32,37 +32,43 @@ def side(step: Step, table: str, units: Sequence[Unit], settled: Sequence[DataFr
     return reduce(DataFrame.unionByName, frames)
 
 
-def refused(settled: Sequence[DataFrame]) -> DataFrame:
-    """Rows of silver/quarantine."""
-    frames = [
-        frame.where(F.col("_fate") == QUARANTINE).select(
-            "source",
-            F.col("_input").alias("input"),
-            F.col("_file").alias("file"),
-            F.col("_position").alias("position"),
-            F.split("_rules", ",").alias("rules"),
-            F.col("_record").alias("record"),
-            "ingest_id",
-        )
-        for frame in settled
-    ]
-    return reduce(DataFrame.unionByName, frames)
+def refused(settled: DataFrame) -> DataFrame:
+    """The records of a table that go to silver/quarantine, in its columns."""
+    return settled.where(F.col("_fate") == QUARANTINE).select(
+        "source",
+        F.col("_input").alias("input"),
+        F.col("_file").alias("file"),
+        F.col("_position").alias("position"),
+        F.split("_rules", ",").alias("rules"),
+        F.col("_record").alias("record"),
+        "ingest_id",
+    )
 
 
-def stored_events(step: Step, unit: Unit) -> DataFrame | None:
-    """The stored events of the unit's source that stay: none where all are replaced."""
+def stored_events(step: Step, unit: Unit, read: Iterable[DataFrame]) -> DataFrame | None:
+    """The stored events of the unit's source that stay and may be the same as a new one: None where all are replaced.
+
+    Where equal records lie in one week, only the weeks of the new ones are looked into.
+
+    Args:
+        read: canonical records.
+    """
     if unit.whole or not step.has(EVENTS):
         return None
-    mine = F.col("source") == unit.source
-    return step.read(EVENTS).where(mine & ~F.col("ingest_id").isin(*unit.ids))
+    stored = step.read(EVENTS).where((F.col("source") == unit.source) & ~F.col("ingest_id").isin(*unit.ids))
+    return stored.where(F.col("week_start").isin(*weeks_of(read))) if unit.dated else stored
 
 
-def touched(new: DataFrame, step: Step, units: Iterable[Unit]) -> list[date]:
+def weeks_of(frames: Iterable[DataFrame]) -> list[date]:
+    """First days of the weeks that records lie in."""
+    weeks = reduce(DataFrame.union, [frame.select("week_start") for frame in frames]).distinct()
+    return sorted(row["week_start"] for row in weeks.collect() if row["week_start"] is not None)
+
+
+def touched(new: Iterable[date], step: Step, units: Iterable[Unit]) -> list[date]:
     """The weeks whose events change: those of new records and of records that leave."""
-    weeks = new.select("week_start").distinct()
-    if step.has(EVENTS):
-        weeks = weeks.union(step.read(EVENTS).where(leaving(units)).select("week_start").distinct())
-    return sorted({row["week_start"] for row in weeks.collect()})
+    left = weeks_of([step.read(EVENTS).where(leaving(units))]) if step.has(EVENTS) else []
+    return sorted({*new, *left})
 
 
 def leaving(units: Iterable[Unit]) -> Column:

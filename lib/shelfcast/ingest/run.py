@@ -6,18 +6,20 @@ from datetime import UTC, datetime
 from functools import reduce
 from typing import TypeVar
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Observation
 from pyspark.sql import functions as F
 
+from shelfcast.errors import ReconciliationError
 from shelfcast.ingest import publish
-from shelfcast.ingest.accounts import Account, tally
+from shelfcast.ingest.accounts import tally
 from shelfcast.ingest.arrivals import TABLE as FILES
 from shelfcast.ingest.arrivals import Arrival, arrivals
 from shelfcast.ingest.bounds import fit, fitted_columns
 from shelfcast.ingest.bronze import read_bronze, write_bronze
-from shelfcast.ingest.clean import Unit, decide, read_canonical, records, units
+from shelfcast.ingest.clean import Unit, decide, judge, read_canonical, records, units
 from shelfcast.ingest.fates import QUARANTINE, SILVER, drop_known
 from shelfcast.ingest.identity import load_key, policies
+from shelfcast.ingest.look import Looked, look
 from shelfcast.ingest.lookups import KEYS
 from shelfcast.lake.step import Outcome, Step, content_id
 from shelfcast.lake.tables import contract
@@ -27,6 +29,8 @@ _AT_ONCE = 3  # inputs read side by side: a file of one row group keeps a single
 _WHILE_INGESTING = {
     # A file of one row group is read by one core; what is written from it need not be.
     "spark.sql.files.maxRecordsPerFile": "4000000",
+    # Quartiles of a few thousand categories fit into memory; with more than these, Spark sorts all records instead.
+    "spark.sql.objectHashAggregate.sortBased.fallbackThreshold": "10000",
     # Spark refuses nanoseconds otherwise; the reader makes microseconds of them.
     "spark.sql.legacy.parquet.nanosAsLong": "true",
 }
@@ -93,8 +97,7 @@ class _Cleaning:
     def __init__(self, step: Step, at: datetime) -> None:
         self.step = step
         self.at = at
-        self.settled: dict[tuple[str, str], DataFrame] = {}
-        self.accounts: dict[tuple[str, str], list[Account]] = {}
+        self.settled: dict[tuple[str, str], Looked] = {}
         self.bounds = step.read(_BOUNDS) if step.has(_BOUNDS) else None
         self.fitted = False
 
@@ -116,30 +119,39 @@ class _Cleaning:
         step = self.step
         raw = records(unit, lambda arrival: read_bronze(step, arrival, _own(arrival, unit)))
         read = read_canonical(unit, raw, lambda name: self._lookup(name, unit.source))
-        self._fit_bounds(unit, read)
-        frame = decide(unit, read, self.bounds)
-        known = publish.stored_events(step, unit) if unit.table == publish.EVENTS else None
+        counted = {name: rows.count() for name, rows in raw.items()}
+        self._fit_bounds(unit, read, counted)
+        judged = judge(unit, read, self.bounds)
+        if unit.table == publish.EVENTS and not unit.versions:
+            looked = look(unit, judged, counted, publish.stored_events(step, unit, read.values()))
+        else:
+            looked = self._with_versions(unit, judged, counted)
+        for account in looked.accounts:
+            account.check()
+        self.settled[unit.source, unit.table] = looked
+        for account in looked.accounts:
+            fates = ", ".join(f"{number:,} {fate}" for fate, number in account.fates.items())
+            step.say(f"{unit.table} from {unit.source}/{account.reading.input}: {account.read:,} read, {fates}")
+
+    def _with_versions(self, unit: Unit, judged: dict[str, DataFrame], read: dict[str, int]) -> Looked:
+        frame = decide(unit, judged)
+        known = publish.stored_events(self.step, unit, judged.values()) if unit.table == publish.EVENTS else None
         if known is not None:
             frame = drop_known(frame, known)
         if unit.table in _FIRST:
             frame = frame.persist()
-        self.settled[unit.source, unit.table] = frame
-        accounts = tally(frame, unit.readings, {name: rows.count() for name, rows in raw.items()})
-        for account in accounts:
-            account.check()
-        self.accounts[unit.source, unit.table] = accounts
-        for account in accounts:
-            fates = ", ".join(f"{number:,} {fate}" for fate, number in account.fates.items())
-            step.say(f"{unit.table} from {unit.source}/{account.reading.input}: {account.read:,} read, {fates}")
+        silver = publish.silver(frame, unit.table)
+        weeks = publish.weeks_of([silver]) if unit.table == publish.EVENTS else []
+        return Looked(tally(frame, unit.readings, read), silver, publish.refused(frame), weeks)
 
     def _lookup(self, name: str, source: str) -> DataFrame | None:
         """A lookup's rows as they will be after this ingest."""
         table = f"silver/{name}"
         if (source, table) in self.settled:
-            return publish.silver(self.settled[source, table], table)
+            return self.settled[source, table].silver
         return self.step.read(table) if self.step.has(table) else None
 
-    def _fit_bounds(self, unit: Unit, read: dict[str, DataFrame]) -> None:
+    def _fit_bounds(self, unit: Unit, read: dict[str, DataFrame], counted: dict[str, int]) -> None:
         """Fit the bounds that this source does not have yet."""
         how = self.step.settings.cleaning.fitted_bounds
         if how is None or unit.table != publish.EVENTS:
@@ -151,7 +163,7 @@ class _Cleaning:
         for reading in unit.readings:
             columns = [name for name in fitted_columns(reading) if name not in have]
             if columns:
-                fitted = fit(read[reading.input], unit.source, columns, how, self.at).persist()
+                fitted = fit(read[reading.input], unit.source, columns, how, self.at, counted[reading.input]).persist()
                 self.bounds = fitted if self.bounds is None else self.bounds.unionByName(fitted)
                 self.fitted = True
                 have |= set(columns)
@@ -160,7 +172,7 @@ class _Cleaning:
         step, contents = self.step, dict[str, dict[str, str]]()
         for table in sorted({unit.table for unit in todo} - {publish.EVENTS}):
             mine = [unit for unit in todo if unit.table == table]
-            step.replace(table, publish.side(step, table, mine, [self._frame(unit) for unit in mine]))
+            step.replace(table, publish.side(step, table, mine, [self._of(unit).silver for unit in mine]))
             contents[table] = {"*": content_id(table, _wanted(a for a in found if a.reading.table == table))}
         events = [unit for unit in todo if unit.table == publish.EVENTS]
         if events:
@@ -169,7 +181,7 @@ class _Cleaning:
         if self.fitted and self.bounds is not None:
             step.replace(_BOUNDS, self.bounds)
         contents |= self._write_files(found)
-        accounts = [account for accounts in self.accounts.values() for account in accounts]
+        accounts = [account for looked in self.settled.values() for account in looked.accounts]
         return Outcome(
             rows_in=sum(account.read for account in accounts),
             rows_out=sum(account.fates[SILVER] for account in accounts),
@@ -177,21 +189,30 @@ class _Cleaning:
             contents=contents,
         )
 
-    def _frame(self, unit: Unit) -> DataFrame:
+    def _of(self, unit: Unit) -> Looked:
         return self.settled[unit.source, unit.table]
 
     def _write_events(self, todo: Sequence[Unit]) -> dict[str, str]:
         """Replace the touched weeks; returns their content ids."""
         step = self.step
-        frames = [publish.silver(self._frame(unit), publish.EVENTS) for unit in todo]
-        new = reduce(DataFrame.unionByName, frames)
-        with step.part(f"weeks of {publish.EVENTS}"):
-            weeks = publish.touched(new, step, todo)
-        result = new
+        written = Observation()
+        new = reduce(DataFrame.unionByName, [self._of(unit).silver for unit in todo])
+        weeks = publish.touched((week for unit in todo for week in self._of(unit).weeks), step, todo)
+        result = new = new.observe(written, F.count("*").alias("records"))
         if step.has(publish.EVENTS):
             stays = step.read(publish.EVENTS).where(F.col("week_start").isin(*weeks) & ~publish.leaving(todo))
             result = new.unionByName(stays.select(*new.columns))
-        step.replace(publish.EVENTS, result.hint("rebalance", "week_start"), slices=weeks)
+        pieces = [self._of(unit).pieces for unit in todo]
+        clustered = not step.has(publish.EVENTS) and None not in pieces and sum(filter(None, pieces)) <= 2 * len(weeks)
+        # A log that arrives by weeks is in place already; of any other, every task would write a file a week.
+        spread = result if clustered else result.hint("rebalance", "week_start")
+        step.replace(publish.EVENTS, spread, slices=weeks)
+        counted = sum(account.fates[SILVER] for unit in todo for account in self._of(unit).accounts)
+        if written.get["records"] != counted:
+            raise ReconciliationError(
+                f"{publish.EVENTS}: {counted:,} records were to be written, but {written.get['records']:,} were; "
+                "did the bronze tables change meanwhile? Run ingest again"
+            )
         step.say(f"{publish.EVENTS}: {len(weeks)} week(s) written")
         with step.part(f"content of {publish.EVENTS}"):
             found = publish.week_contents(step.read(publish.EVENTS).where(F.col("week_start").isin(*weeks)))
@@ -202,8 +223,9 @@ class _Cleaning:
         wanted = _wanted(arrival for unit in todo for arrival in unit.arrivals)
         gone = {known.ingest_id for unit in todo for a in unit.arrivals for known in a.known} - set(wanted)
         slices = sorted({name for unit in todo for name in unit.ids} | gone)
-        some = [unit for unit in todo if any(a.fates[QUARANTINE] for a in self.accounts[unit.source, unit.table])]
-        step.replace(publish.REFUSED, publish.refused([self._frame(unit) for unit in some or todo[:1]]), slices=slices)
+        some = [unit for unit in todo if any(a.fates[QUARANTINE] for a in self._of(unit).accounts)]
+        refused = reduce(DataFrame.unionByName, [self._of(unit).refused for unit in some or todo[:1]])
+        step.replace(publish.REFUSED, refused, slices=slices)
         return {name: content for name, content in wanted.items() if name in slices} | dict.fromkeys(gone, "")
 
     def _write_files(self, found: Sequence[Arrival]) -> dict[str, dict[str, str]]:

@@ -76,7 +76,7 @@ class Costs:
 def _of_group(spark: SparkSession, group: str) -> Cost:
     """What Spark still knows of a group's stages; nothing where its listeners cannot be asked."""
     cost = Cost()
-    context: Any = spark.sparkContext._jsc.sc()
+    context: Any = spark.sparkContext._jsc.sc()  # noqa: SLF001  PySpark offers no status store
     try:
         context.listenerBus().waitUntilEmpty(_PATIENCE_MS)
         tracker, store = context.statusTracker(), context.statusStore()

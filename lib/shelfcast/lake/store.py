@@ -15,6 +15,9 @@ from shelfcast.lake.snapshot import Snapshot
 from shelfcast.lake.tables import contract
 
 SliceValue = date | str
+# Least and greatest values of a file's columns would let readers skip files; slices do that already, and finding them
+# takes as long as all the rest of a write of texts. Rows are counted in any case.
+_NO_STATISTICS = ("delta.dataSkippingNumIndexedCols", "0")
 
 
 class Lake:
@@ -93,6 +96,8 @@ class Lake:
                 writer = writer.option("replaceWhere", _where(promised, table, slices))
             if promised.open or self._lacks(table, promised.names()):
                 writer = writer.option("mergeSchema", "true")
+        else:
+            writer = writer.option(*_NO_STATISTICS)
         try:
             writer.save(table_uri(self.uri, table))
         except PySparkException as error:
