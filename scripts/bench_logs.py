@@ -81,7 +81,7 @@ def session_of(log: Path, lake: Path, given: argparse.Namespace) -> Iterator[tup
 class Quiet:
     """Listens to a pipeline; prints a line for each step that ended."""
 
-    def begin(self, step: str, slice_: str) -> Callable[[str], None]:
+    def begin(self, step: str, slice_: str) -> Callable[[str], None]:  # noqa: ARG002  a Listener's
         return lambda _: None
 
     def end(self, done: Done) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cached_property, reduce
 from operator import getitem
+from statistics import median
 from typing import Protocol
 
 import pyarrow.compute as pc
@@ -22,6 +23,8 @@ from shelfcast.settings import Settings
 from shelfcast.stages import EVALUATE, FEATURES, INGEST, REPORT, RIVALS, SCORES, TRAINS, Stage
 
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_FEWEST_RUNS, _NEWEST_RUNS = 2, 8  # of a step, from which its usual cost is known
+_RUNAWAY, _NOTABLE_SECONDS = 2.0, 60.0
 _PUBLISHED = ("gold/forecasts", "gold/totals", "gold/recommendations")
 
 
@@ -119,6 +122,8 @@ class Pipeline:
             self.ledger.fail(record, str(error) or type(error).__name__, step.outputs)
             raise
         done = Done(self.ledger.finish(record, step, outcome), skipped=False)
+        if (slow := runaway(done.record, self.ledger.records())) is not None:
+            say(slow)
         self.listener.end(done)
         return done
 
@@ -186,6 +191,28 @@ class Pipeline:
         if stage.model is not None and as_of is not None and not made:
             parts.append(self._models(as_of).get(stage.model))
         return content_id(*parts)
+
+
+def runaway(record: Record, records: Sequence[Record]) -> str | None:
+    """What to say of an attempt that took far longer than earlier ones of its step did for as many rows."""
+    before = [
+        one.seconds / one.rows_in
+        for one in records
+        if one.step == record.step
+        and one.status == "done"
+        and one.attempt < record.attempt
+        and one.seconds
+        and one.rows_in
+    ]
+    if len(before) < _FEWEST_RUNS or not record.seconds or not record.rows_in:
+        return None
+    expected = median(before[-_NEWEST_RUNS:]) * record.rows_in
+    if record.seconds < _RUNAWAY * expected or record.seconds - expected < _NOTABLE_SECONDS:
+        return None
+    return (
+        f"took {record.seconds:,.0f} s, {record.seconds / expected:.1f} × what its last runs took for as many rows "
+        f"({expected:,.0f} s); counts.parts in ops/runs says where"
+    )
 
 
 def _known(slices: Mapping[str, str], until: date | None) -> dict[str, str]:

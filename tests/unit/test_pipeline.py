@@ -1,7 +1,7 @@
 """The pipeline runs what changed, skips what did not, and publishes only what succeeded."""
 
 import sys
-from datetime import date
+from datetime import UTC, date, datetime
 from types import ModuleType
 
 import pyarrow as pa
@@ -11,10 +11,10 @@ from deltalake import write_deltalake
 from shelfcast import pipeline as pipeline_module
 from shelfcast.config import load
 from shelfcast.errors import ConfigError, ShelfcastError
-from shelfcast.lake.ledger import Ledger, arrow_schema
+from shelfcast.lake.ledger import Ledger, Record, arrow_schema
 from shelfcast.lake.step import Outcome
 from shelfcast.lake.tables import contract
-from shelfcast.pipeline import Pipeline
+from shelfcast.pipeline import Pipeline, runaway
 from shelfcast.stages import Stage
 
 FIRST, LAST = date(2017, 1, 2), date(2017, 1, 25)
@@ -144,3 +144,34 @@ def test_scoring_publishes_its_tables_by_one_commit_and_only_when_all_succeed(la
     done = make(lake).score(AS_OF)
     assert [one.skipped for one in done] == [True, False]
     assert Ledger(lake).published(AS_OF) == {"gold/forecasts": 0, "gold/totals": 0, "gold/recommendations": 0}
+
+
+def _record(attempt, rows, seconds, **more):
+    return Record(
+        f"r{attempt}", "features", "*", attempt, "done", "f", datetime(2024, 1, attempt, tzinfo=UTC), rows_in=rows,
+        seconds=seconds, **more,
+    )  # fmt: skip
+
+
+def test_a_step_that_takes_far_longer_than_its_last_runs_says_so():
+    before = [_record(1, 100, 100.0), _record(2, 200, 210.0), _record(3, 100, 95.0)]
+
+    said = runaway(_record(4, 200, 600.0), before)
+
+    assert said is not None
+    assert said.startswith("took 600 s, 3.0 × what its last runs took for as many rows (200 s)")
+
+
+@pytest.mark.parametrize(
+    ("rows", "seconds", "earlier"),
+    [
+        pytest.param(600, 600.0, 3, id="as many more rows"),
+        pytest.param(200, 350.0, 3, id="less than twice as long"),
+        pytest.param(20, 70.0, 3, id="less than a minute more"),
+        pytest.param(200, 6000.0, 1, id="nothing to compare with"),
+    ],
+)
+def test_a_step_is_silent_when_its_cost_is_explained_small_or_new(rows, seconds, earlier):
+    before = [_record(number, 100, 100.0) for number in range(1, earlier + 1)]
+
+    assert runaway(_record(9, rows, seconds), before) is None

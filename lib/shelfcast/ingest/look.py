@@ -24,6 +24,7 @@ from shelfcast.lake.tables import contract
 
 _KEY = ["_low", "_high"]
 _INPUTS = 64
+_FILES_A_WEEK = 4
 _WEEKS = 1 << 22  # more than days from 1970 to the last date there is
 _EPOCH = date(1970, 1, 1).toordinal()
 _HASHED = (1 << 43) - 1  # what is left of a long beside 14 bits of the arrival and 6 of the input
@@ -36,14 +37,14 @@ class Looked:
     silver: the records that go to silver, in its columns.
     refused: the others that are kept, in the columns of silver/quarantine.
     weeks: first days of the weeks with records that go to silver.
-    pieces: pairs of a week and a task that has records of it: as many files come of writing them without a shuffle.
+    clustered: whether the log lies by weeks, so that written without a shuffle a week is a few files.
     """
 
     accounts: list[Account]
     silver: DataFrame
     refused: DataFrame
     weeks: list[date]
-    pieces: int | None = None
+    clustered: bool = False
 
 
 def look(unit: Unit, judged: Mapping[str, DataFrame], read: Mapping[str, int], known: DataFrame | None) -> Looked:
@@ -74,7 +75,8 @@ def look(unit: Unit, judged: Mapping[str, DataFrame], read: Mapping[str, int], k
         weeks = weeks_of([silver])
     else:
         weeks = sorted({week for _, week in pieces})
-    return Looked(accounts, silver, _refused(found, len(readings)), weeks, len(pieces))
+    clustered = len(pieces) <= _FILES_A_WEEK * max(len(weeks), len({task for task, _ in pieces}))
+    return Looked(accounts, silver, _refused(found, len(readings)), weeks, clustered)
 
 
 def _ranked(frame: DataFrame, index: int, unit: Unit) -> DataFrame:

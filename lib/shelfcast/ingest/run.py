@@ -202,8 +202,7 @@ class _Cleaning:
         if step.has(publish.EVENTS):
             stays = step.read(publish.EVENTS).where(F.col("week_start").isin(*weeks) & ~publish.leaving(todo))
             result = new.unionByName(stays.select(*new.columns))
-        pieces = [self._of(unit).pieces for unit in todo]
-        clustered = not step.has(publish.EVENTS) and None not in pieces and sum(filter(None, pieces)) <= 2 * len(weeks)
+        clustered = not step.has(publish.EVENTS) and all(self._of(unit).clustered for unit in todo)
         # A log that arrives by weeks is in place already; of any other, every task would write a file a week.
         spread = result if clustered else result.hint("rebalance", "week_start")
         step.replace(publish.EVENTS, spread, slices=weeks)

@@ -55,6 +55,8 @@ def build(settings: Settings, name: str = "shelfcast") -> SparkSession:
         require_java()
         options |= _own(settings)
     options["spark.sql.shuffle.partitions"] = str(settings.spark.shuffle_partitions)
+    if settings.spark.event_log is not None:
+        options |= {"spark.eventLog.enabled": "true", "spark.eventLog.dir": _made(settings.spark.event_log)}
     options |= settings.spark.conf
     for key, value in options.items():
         builder = builder.config(key, value)
@@ -64,6 +66,15 @@ def build(settings: Settings, name: str = "shelfcast") -> SparkSession:
     for kind in ("SQL", "DataFrame"):  # they write an exception to stderr, stack and all, when it is made
         PySparkLogger.getLogger(f"{kind}QueryContextLogger").setLevel(logging.CRITICAL)
     return session
+
+
+def _made(folder: str) -> str:
+    """A folder's URI; a local one is made, because Spark refuses a missing one."""
+    if not is_local(folder):
+        return folder
+    path = Path(normalise(folder))
+    path.mkdir(parents=True, exist_ok=True)
+    return path.as_uri()
 
 
 def _log_file(lake: str) -> Path:

@@ -14,6 +14,7 @@ class Spark(Section):
     master: str
     driver_memory: str
     shuffle_partitions: Positive
+    event_log: str | None  # folder or URI that Spark's event log is kept in; null: none is kept
     conf: dict[str, str]
 
 
