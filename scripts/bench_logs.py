@@ -65,6 +65,22 @@ def ledger(log: Path) -> dict[str, Any]:
     return found
 
 
+def require_exact(log: Path, ingest: Record) -> None:
+    """Check that cleaning found exactly what was planted.
+
+    Raises:
+        SystemExit: with both counts, if it did not.
+    """
+    planted = ledger(log)
+    (counts,) = (one for one in ingest.counts["inputs"] if one["table"] == "silver/events")
+    wanted = {"read": "records", "silver": "good", "quarantined": "quarantined", "duplicates": "duplicates"}
+    found = {name: counts[name] for name in wanted} | {"rules": counts["rules"]}
+    expected = {name: planted[key] for name, key in wanted.items()} | {"rules": planted["refused"]}
+    if found != expected:
+        raise SystemExit(f"cleaning found {found}, but the ledger says {expected}")
+    print(f"the ledger is found exactly: {json.dumps(found)}")
+
+
 @contextmanager
 def session_of(log: Path, lake: Path, given: argparse.Namespace) -> Iterator[tuple[Settings, SparkSession]]:
     """Settings for a log and an empty lake, and a session that has done something small before anything is timed."""

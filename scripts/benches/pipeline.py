@@ -2,7 +2,8 @@
 
 The reference reads the log's events (snappy Parquet) and writes them to Delta, all columns; it is timed before and
 after. Counted for the pipeline: exact removal of duplicates, rules, the promotion join, demand, series, windows; with
-interactions as the second figure. What brings raw files into bronze and the sides into silver is shown beside them.
+interactions as the second figure. What brings raw files into bronze is shown beside them. The bench fails unless
+cleaning finds exactly what the log's ledger says was planted.
 """
 
 import argparse
@@ -35,6 +36,7 @@ def main() -> None:
             before = floor(spark, log, where / "floor")
             ran = bench_logs.built(settings)
             after = floor(spark, log, where / "floor")
+    bench_logs.require_exact(log, ran.ingest)
     report(given, ran, (before, after))
 
 

@@ -9,7 +9,8 @@ from shelfcast.errors import ConfigError
 DEPARTMENTS = 12
 CATEGORIES = 120
 START = date(2024, 1, 1)
-BOT_EVENTS_PER_DAY = 6_000  # above cleaning.bot_events_per_day as shipped
+BOT_LIMIT = 5_000  # cleaning.bot_events_per_day as shipped
+BOT_EVENTS_PER_DAY = 6_000
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,11 @@ class World:
     def bots(self) -> int:
         """Users who do thousands of things on one day: one for two million events, at least one."""
         return max(1, self.events // 2_000_000)
+
+    @property
+    def hot_user_is_bot(self) -> bool:
+        """Whether each day of the hot user is above the limit; else nothing is wrong with it."""
+        return self.hot_user // (7 * self.weeks) > BOT_LIMIT
 
     def document(self) -> dict[str, Any]:
         """As JSON-able values."""

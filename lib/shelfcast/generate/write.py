@@ -1,6 +1,7 @@
 """Writes a generated world: the log week by week, its sides, the ledger of what was planted, and a configuration."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -18,15 +19,15 @@ from shelfcast.lake.paths import filesystem, normalise
 FORMATS = ("parquet", "csv")
 LEDGER = "ledger.json"
 _EVENTS_A_FILE = 1_000_000
-_RULES = {  # planted kind → the shipped rule that refuses it; the others are refused by none
-    "future": "impossible_time",
-    "corrupt": "unparsable",
-    "no_product": "missing_key",
-    "absurd_quantity": "absurd_quantity",
-    "non_positive": "non_positive_quantity",
-    "unknown_type": "unknown_type",
-    "bot": "bot_like",
-    "hot_user": "bot_like",
+_RULES = {  # planted kind → the shipped rules that refuse it
+    "future": ("impossible_time",),
+    "corrupt": ("unparsable", "unknown_type"),
+    "no_product": ("missing_key",),
+    "absurd_quantity": ("absurd_quantity",),
+    "non_positive": ("non_positive_quantity",),
+    "unknown_type": ("unknown_type",),
+    "bot": ("bot_like",),
+    "hot_user": ("bot_like",),
 }
 
 
@@ -142,19 +143,20 @@ def _ledger(writing: Writing, weeks: DataFrame) -> dict[str, Any]:
     counted = writing.spark.read.parquet(where).groupBy("defect", "week", "arrived").count()
     rows = counted.orderBy("defect", "week", "arrived").collect()  # bounded by kinds × weeks × weeks late
     kinds = {name: sum(row["count"] for row in rows if row["defect"] == name) for name in _kinds(rows)}
-    refused: dict[str, int] = {}
+    refused: Counter[str] = Counter()
+    fine = {*events.ALTERED, "duplicate"} | (set() if world.hot_user_is_bot else {"hot_user"})
     for kind, number in kinds.items():
-        if kind in _RULES:
-            refused[_RULES[kind]] = refused.get(_RULES[kind], 0) + number
+        if kind not in fine:
+            refused.update(dict.fromkeys(_RULES[kind], number))
     extra = sum(number for kind, number in kinds.items() if kind not in events.ALTERED)
     return {
         "world": world.document(),
         "format": writing.format,
         "records": world.events + extra,
-        "good": world.events,
+        "good": world.events + (0 if world.hot_user_is_bot else world.hot_user),
         "duplicates": kinds.get("duplicate", 0),
-        "refused": refused,
-        "quarantined": sum(refused.values()),
+        "refused": dict(refused),
+        "quarantined": sum(number for kind, number in kinds.items() if kind not in fine),
         "planted": kinds,
         "by_week": [row.asDict() for row in rows],
     }
