@@ -32,6 +32,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         **settings.spark.conf,
         "spark.sql.warehouse.dir": str(warehouse),
         "spark.default.parallelism": "2",
+        "spark.buffer.pageSize": "1m",
         "spark.databricks.delta.snapshotPartitions": "1",
         # Tests run hundreds of queries over a few rows each: compiling them would take most of the time.
         "spark.sql.codegen.wholeStage": "false",

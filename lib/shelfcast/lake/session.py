@@ -34,6 +34,8 @@ _LOCAL = {
     "spark.driver.host": "localhost",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.sql.files.maxPartitionBytes": "64m",
+    # Each small table that is sent to a join takes a page, and a page is 64 MB where one process does everything.
+    "spark.buffer.pageSize": "4m",
     # The loop that Spark compiles for a record of many columns is longer than what HotSpot optimises by default.
     "spark.driver.extraJavaOptions": "-XX:-DontCompileHugeMethods",
 }
