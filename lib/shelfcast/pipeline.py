@@ -121,6 +121,8 @@ class Pipeline:
         except BaseException as error:
             self.ledger.fail(record, str(error) or type(error).__name__, step.outputs)
             raise
+        if parts := step.costs.counts():
+            outcome.counts["parts"] = parts
         done = Done(self.ledger.finish(record, step, outcome), skipped=False)
         if (slow := runaway(done.record, self.ledger.records())) is not None:
             say(slow)

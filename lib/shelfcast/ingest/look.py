@@ -62,8 +62,8 @@ def look(unit: Unit, judged: Mapping[str, DataFrame], read: Mapping[str, int], k
         )
     ranked = {name: _ranked(frame, index, unit) for index, (name, frame) in enumerate(judged.items())}
     counters = {reading.input: Counters(reading, ranked[reading.input]) for reading in readings}
-    found = _found([counters[name].frame for name in ranked], known).persist(StorageLevel.DISK_ONLY)
-    found.count()
+    # A checkpoint, because what is merely persisted is computed again where it is joined to the records it came from.
+    found = _found([counters[name].frame for name in ranked], known).localCheckpoint(True, StorageLevel.DISK_ONLY)
     accounts = [counters[reading.input].account(read[reading.input]) for reading in readings]
     repeated = found.where("_refused IS NULL")
     _count_duplicates(accounts, repeated)

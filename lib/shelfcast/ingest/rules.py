@@ -64,7 +64,7 @@ def count_events_per_day(frame: DataFrame, limit: int | None) -> DataFrame:
         return frame.withColumn("_events_that_day", none)
     day = ["user_id", "event_date"]
     named = frame.where(F.col("user_id").isNotNull()).select(*day, F.xxhash64("user_id").alias("_user"))
-    suspects = named.groupBy("_user").count().where(F.col("count") > limit).select("_user").persist()
+    suspects = named.groupBy("_user").count().where(F.col("count") > limit).select("_user").localCheckpoint()
     if suspects.isEmpty():
         return frame.withColumn("_events_that_day", none)
     busy = (
@@ -72,7 +72,7 @@ def count_events_per_day(frame: DataFrame, limit: int | None) -> DataFrame:
         .groupBy(*day)
         .agg(F.count("*").alias("_events_that_day"))
         .where(F.col("_events_that_day") > limit)
-        .persist()
+        .localCheckpoint()
     )
     if busy.isEmpty():
         return frame.withColumn("_events_that_day", none)

@@ -80,12 +80,9 @@ class Ledger:
 
     def finish(self, record: Record, step: Step | None, outcome: Outcome) -> Record:
         """Write down a success; without a step, that of a chain of steps with entries of their own."""
-        counts = dict(outcome.counts)
-        if step is not None and (parts := step.costs.counts()):
-            counts["parts"] = parts
         return self._close(
             record, status="done", inputs=step.inputs if step else {}, outputs=step.outputs if step else {},
-            contents=outcome.contents, counts=counts, rows_in=outcome.rows_in, rows_out=outcome.rows_out,
+            contents=outcome.contents, counts=outcome.counts, rows_in=outcome.rows_in, rows_out=outcome.rows_out,
             error=None,
         )  # fmt: skip
 
