@@ -53,7 +53,7 @@ def floor(spark: SparkSession, log: Path, target: Path) -> float:
 
 def report(given: argparse.Namespace, ran: bench_logs.Built, floors: tuple[float, float]) -> None:
     floor_seconds = sum(floors) / 2
-    bronze, interactions = ran.part("bronze"), ran.part("interactions")
+    bronze, interactions = ran.part("bronze"), ran.part("write gold/interactions") + ran.part("check gold/interactions")
     windows = ran.seconds - bronze - interactions
     ran.print()
     print(f"reading and writing {given.events:,} events: {floors[0]:.1f} s before, {floors[1]:.1f} s after")

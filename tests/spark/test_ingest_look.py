@@ -25,9 +25,7 @@ def test_identities_tell_nulls_places_and_texts_apart(spark: SparkSession) -> No
 def test_inputs_of_one_source_share_their_duplicates_and_keep_their_accounts(shop: Shop) -> None:
     shop.write("web/a.csv", ORDERS + "1,2024-01-02,ann,A,1,1\n2,2024-01-03,ann,B,1,1\n2,2024-01-03,ann,B,1,1\n")
     shop.write("till/b.csv", ORDERS + "2,2024-01-03,ann,B,1,1\n3,2024-01-09,bob,A,0,1\n4,2024-01-09,bob,A,1,1\n")
-    inputs = {"orders": {"files": ["web/*.csv"]}, "till": None}
-    kind = shop_kind()
-    inputs["till"] = kind | {"files": ["till/*.csv"]}
+    inputs = {"orders": {"files": ["web/*.csv"]}, "till": shop_kind() | {"files": ["till/*.csv"]}}
 
     outcome = shop.ingest({"extends": "orders", "inputs": inputs})
 

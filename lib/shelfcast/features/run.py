@@ -47,8 +47,7 @@ def run(step: Step) -> Outcome:
     _launches(work)
     counts = window_slices.update(work)
     _lost_demand(work)
-    with step.part("interactions"):
-        counts |= _interactions(work)
+    counts |= _interactions(work)
     return Outcome(
         rows_in=sum(week.events for week in work.silver.census),
         rows_out=sum(work.rows.values()),

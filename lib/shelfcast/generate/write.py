@@ -2,8 +2,9 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import yaml
@@ -38,14 +39,12 @@ class Writing:
     world: what is asked for.
     out: folder or URI, absolute.
     format: of the events, parquet or csv; sides are Parquet.
-    say: shows a line of progress.
     """
 
     spark: SparkSession
     world: World
     out: str
     format: str
-    say: Callable[[str], None]
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -66,7 +65,7 @@ def write(spark: SparkSession, world: World, out: str, format_: str, say: Callab
     """
     if format_ not in FORMATS:
         raise ConfigError(f"generate: format is {format_}, it must be one of {', '.join(FORMATS)}")
-    writing = Writing(spark, world, normalise(out), format_, say)
+    writing = Writing(spark, world, normalise(out), format_)
     _require_empty(writing.out)
     weeks = catalogue.product_weeks(spark, world)
     weeks.repartition(_files(world.products * world.weeks)).write.parquet(f"{writing.out}/truth/product_weeks")
@@ -136,13 +135,13 @@ def _ledger(writing: Writing, weeks: DataFrame) -> dict[str, Any]:
     ]
     columns = ("defect", "receipt", "week", "arrived")
     where = f"{writing.out}/truth/defects"
-    some = planted[0].select(*columns)
-    for frame in planted[1:]:
-        some = some.unionByName(frame.select(*columns))
+    some = reduce(DataFrame.unionByName, [frame.select(*columns) for frame in planted])
     some.coalesce(_files(world.events // 50)).write.parquet(where)
     counted = writing.spark.read.parquet(where).groupBy("defect", "week", "arrived").count()
     rows = counted.orderBy("defect", "week", "arrived").collect()  # bounded by kinds × weeks × weeks late
-    kinds = {name: sum(row["count"] for row in rows if row["defect"] == name) for name in _kinds(rows)}
+    kinds: Counter[str] = Counter()
+    for row in rows:
+        kinds[row["defect"]] += row["count"]
     refused: Counter[str] = Counter()
     fine = {*events.ALTERED, "duplicate"} | (set() if world.hot_user_is_bot else {"hot_user"})
     for kind, number in kinds.items():
@@ -154,16 +153,12 @@ def _ledger(writing: Writing, weeks: DataFrame) -> dict[str, Any]:
         "format": writing.format,
         "records": world.events + extra,
         "good": world.events + (0 if world.hot_user_is_bot else world.hot_user),
-        "duplicates": kinds.get("duplicate", 0),
+        "duplicates": kinds["duplicate"],
         "refused": dict(refused),
         "quarantined": sum(number for kind, number in kinds.items() if kind not in fine),
-        "planted": kinds,
+        "planted": dict(kinds),
         "by_week": [row.asDict() for row in rows],
     }
-
-
-def _kinds(rows: Iterable[Any]) -> list[str]:
-    return sorted({row["defect"] for row in rows})
 
 
 def _source(writing: Writing) -> str:

@@ -18,7 +18,7 @@ from shelfcast.settings import Cleaning, Input, Source
 ARRIVAL = ("source", "ingest_id", "ingested_at")
 _DERIVED = {"event_id", "week_start", "event_date", "known_from", *ARRIVAL}
 _DATED = {"redemptions": "redeemed_on", "reviews": "reviewed_on"}
-_IMPUTED = {"quantity": 1.0, "store_id": "*"}
+IMPUTED = {"quantity": 1.0, "store_id": "*"}
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
@@ -149,7 +149,7 @@ def _complete(
     names = set(promised.names())
     events = reading.given.fills == "events"
     imputed = [
-        name for name in _IMPUTED if events or (name == "store_id" and reading.given.fills in ("promotions", "stock"))
+        name for name in IMPUTED if events or (name == "store_id" and reading.given.fills in ("promotions", "stock"))
     ]
     imputed = [name for name in imputed if name in names]
     missing = [
@@ -157,7 +157,7 @@ def _complete(
     ]
     frame = frame.withColumn("_imputed", F.concat_ws(",", *missing))
     for name in imputed:
-        frame = frame.withColumn(name, F.coalesce(name, F.lit(_IMPUTED[name])))
+        frame = frame.withColumn(name, F.coalesce(name, F.lit(IMPUTED[name])))
     if events and reading.of.currency is not None:
         frame = frame.withColumn("currency", F.coalesce("currency", F.lit(reading.of.currency)))
     wanted = _lookups(frame.sparkSession, reading, late)
@@ -242,7 +242,7 @@ def _missing(promised: Contract) -> Column:
     """Names of required columns that are null; a broken line has none, and an event's type has a rule of its own."""
     own = {"event_id", "event_type", "event_date", "week_start", *ARRIVAL}
     validity = {"valid_from", "valid_to", "known_from"}
-    names = [name for name in promised.required() if name not in own | validity | set(_IMPUTED)]
+    names = [name for name in promised.required() if name not in own | validity | set(IMPUTED)]
     if not promised.key and "product_id" in promised.names():
         names.append("product_id")
     whole = F.col("_corrupt").isNull()

@@ -6,7 +6,7 @@ identities that repeat, so that writing it is a pass without a sort.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from functools import reduce
 
 from pyspark import StorageLevel
@@ -14,12 +14,12 @@ from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql import functions as F
 from pyspark.sql.types import DataType
 
-from shelfcast.errors import ReconciliationError
+from shelfcast.errors import ConfigError
 from shelfcast.ingest.accounts import Account
-from shelfcast.ingest.canonical import Reading
+from shelfcast.ingest.canonical import IMPUTED, Reading
 from shelfcast.ingest.clean import Unit
 from shelfcast.ingest.fates import DUPLICATE, FEW, QUARANTINE, SILVER, identifier
-from shelfcast.ingest.publish import weeks_of
+from shelfcast.ingest.publish import quarantined, weeks_of
 from shelfcast.lake.tables import contract
 
 _KEY = ["_low", "_high"]
@@ -51,27 +51,25 @@ def look(unit: Unit, judged: Mapping[str, DataFrame], read: Mapping[str, int], k
     """Settle events of which no version replaces another: of equal identities the first arrival goes to silver.
 
     Args:
-        judged: input → records with what refuses them, from ``clean.judged``.
+        judged: input → records with what refuses them, from ``clean.judge``.
         read: input → records read, counted on their own.
         known: ``event_id`` of events that are in silver and stay there; what repeats them is a duplicate.
     """
     readings = unit.readings
     if len(readings) > _INPUTS:
-        raise ReconciliationError(
-            f"source {unit.source}: more than {_INPUTS} inputs fill {unit.table}; split the source"
-        )
+        raise ConfigError(f"source {unit.source}: more than {_INPUTS} inputs fill {unit.table}; split the source")
     ranked = {name: _ranked(frame, index, unit) for index, (name, frame) in enumerate(judged.items())}
     counters = {reading.input: Counters(reading, ranked[reading.input]) for reading in readings}
     # A checkpoint, because what is merely persisted is computed again where it is joined to the records it came from.
     found = _found([counters[name].frame for name in ranked], known).localCheckpoint(True, StorageLevel.DISK_ONLY)
     accounts = [counters[reading.input].account(read[reading.input]) for reading in readings]
     repeated = found.where("_refused IS NULL")
-    _count_duplicates(accounts, repeated)
+    identities = _count_duplicates(accounts, repeated)
     chosen = repeated.select(*_KEY, F.when(~F.col("_known"), F.col("_winner")).otherwise(-1).alias("_winner"))
-    some = any(account.fates[DUPLICATE] for account in accounts)
-    silver = reduce(DataFrame.unionByName, [_silver(frame, chosen if some else None) for frame in ranked.values()])
+    sent = F.broadcast(chosen) if identities <= FEW else chosen
+    silver = reduce(DataFrame.unionByName, [_silver(frame, sent if identities else None) for frame in ranked.values()])
     pieces = [piece for one in counters.values() for piece in one.pieces()]
-    if some and (known is not None or not unit.dated):  # a week may hold nothing but duplicates
+    if identities and (known is not None or not unit.dated):  # a week may hold nothing but duplicates
         weeks = weeks_of([silver])
     else:
         weeks = sorted({week for _, week in pieces})
@@ -84,14 +82,10 @@ def _ranked(frame: DataFrame, index: int, unit: Unit) -> DataFrame:
     times = sorted({known.ingested_at for arrival in unit.arrivals for known in arrival.content()})
     order = F.lit(0)
     if len(times) > 1:
-        order = F.array_position(F.array(*map(_literal, times)), F.col("ingested_at")).cast("long")
+        order = F.array_position(F.array(*map(F.lit, times)), F.col("ingested_at")).cast("long")
     place = F.xxhash64("_file", "_position").bitwiseAND(F.lit(_HASHED))
     rank = F.shiftleft(order.cast("long"), 49).bitwiseOR(F.shiftleft(place, 6)).bitwiseOR(F.lit(index).cast("long"))
     return frame.withColumns({"_rank": rank, "_task": F.spark_partition_id().cast("long")})
-
-
-def _literal(time: datetime) -> Column:
-    return F.lit(time).cast("timestamp")
 
 
 def _found(frames: Sequence[DataFrame], known: DataFrame | None) -> DataFrame:
@@ -108,8 +102,7 @@ def _found(frames: Sequence[DataFrame], known: DataFrame | None) -> DataFrame:
         F.count_if(F.col("_rank").bitwiseAND(F.lit(_INPUTS - 1)) == index).alias(f"_of_{index}")
         for index in range(len(frames))
     ]
-    times = of_input if len(frames) > 1 else [F.count("*").alias("_of_0")]
-    grouped = each.groupBy(*_KEY, "_refused").agg(F.min("_rank").alias("_winner"), *times)
+    grouped = each.groupBy(*_KEY, "_refused").agg(F.min("_rank").alias("_winner"), *of_input)
     if known is None:
         marked = grouped.withColumn("_known", F.lit(False))
     else:
@@ -136,34 +129,28 @@ def _whole(kinds: Sequence[DataType], index: int) -> Column:
 def _refused(found: DataFrame, inputs: int) -> DataFrame:
     """Rows of silver/quarantine."""
     entry = found.where("_refused IS NOT NULL").select("_refused.*")
-    return entry.select(
-        "source",
-        F.col("_input").alias("input"),
-        F.col("_file").alias("file"),
-        F.col("_position").alias("position"),
-        F.split("_rules", ",").alias("rules"),
-        F.coalesce(*(F.to_json(f"record_{index}") for index in range(inputs))).alias("record"),
-        "ingest_id",
-    )
+    record = F.coalesce(*(F.to_json(f"record_{index}") for index in range(inputs)))
+    return quarantined(entry.withColumn("_record", record))
 
 
-def _count_duplicates(accounts: Sequence[Account], repeated: DataFrame) -> None:
+def _count_duplicates(accounts: Sequence[Account], repeated: DataFrame) -> int:
+    """Take them from what goes to silver; returns how many identities repeat."""
     winner = F.when(~F.col("_known"), F.col("_winner").bitwiseAND(F.lit(_INPUTS - 1)))
     lost = [
         F.sum(F.col(f"_of_{index}") - F.when(winner == index, 1).otherwise(0)).alias(f"of_{index}")
         for index in range(len(accounts))
     ]
-    row = repeated.agg(*lost).collect()[0]
+    row = repeated.agg(F.count("*").alias("identities"), *lost).collect()[0]
     for index, account in enumerate(accounts):
         account.fates[DUPLICATE] = row[f"of_{index}"] or 0
         account.fates[SILVER] -= account.fates[DUPLICATE]
+    return int(row["identities"])
 
 
 def _silver(frame: DataFrame, chosen: DataFrame | None) -> DataFrame:
     good = frame.where(F.col("_rules") == "")
     if chosen is not None:
-        few = F.broadcast(chosen) if chosen.count() <= FEW else chosen
-        good = good.join(few, _KEY, "left").where(F.col("_winner").isNull() | (F.col("_winner") == F.col("_rank")))
+        good = good.join(chosen, _KEY, "left").where(F.col("_winner").isNull() | (F.col("_winner") == F.col("_rank")))
     return good.withColumn("event_id", identifier(*map(F.col, _KEY))).select(*contract("silver/events").names())
 
 
@@ -185,7 +172,7 @@ class Counters:
         tests = {
             "refused": ~good,
             **{f"rule {name}": F.find_in_set(F.lit(name), "_rules") > 0 for name in self.rules},
-            **{f"imputed {name}": good & (F.find_in_set(F.lit(name), "_imputed") > 0) for name in _IMPUTED},
+            **{f"imputed {name}": good & (F.find_in_set(F.lit(name), "_imputed") > 0) for name in IMPUTED},
             **{f"unparsable {name}": F.find_in_set(F.lit(name), "_unparsable") > 0 for name in self.unparsable},
             **{f"filled {name}": F.col(name).isNotNull() for name in self.filled},
         }
@@ -209,12 +196,9 @@ class Counters:
         account.fates.update({SILVER: got["records"] - got["refused"], QUARANTINE: got["refused"]})
         for counter, kind, names in (
             (account.rules, "rule", self.rules),
-            (account.imputed, "imputed", _IMPUTED),
+            (account.imputed, "imputed", IMPUTED),
             (account.unparsable, "unparsable", self.unparsable),
         ):
             counter.update({name: got[f"{kind} {name}"] for name in names if got[f"{kind} {name}"]})
         account.filled = {name for name in self.filled if got[f"filled {name}"]}
         return account
-
-
-_IMPUTED = ("quantity", "store_id")

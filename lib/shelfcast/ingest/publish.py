@@ -34,7 +34,12 @@ def side(step: Step, table: str, units: Sequence[Unit], new: Sequence[DataFrame]
 
 def refused(settled: DataFrame) -> DataFrame:
     """The records of a table that go to silver/quarantine, in its columns."""
-    return settled.where(F.col("_fate") == QUARANTINE).select(
+    return quarantined(settled.where(F.col("_fate") == QUARANTINE))
+
+
+def quarantined(judged: DataFrame) -> DataFrame:
+    """Refused records as rows of silver/quarantine; ``_record`` is JSON by now."""
+    return judged.select(
         "source",
         F.col("_input").alias("input"),
         F.col("_file").alias("file"),

@@ -1,6 +1,7 @@
 """What the parts of a step cost: seconds, and what Spark's own status store says of their stages."""
 
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -48,9 +49,7 @@ class Costs:
         """Spark jobs that this thread starts inside are described by the part's name, and counted for it."""
         context = spark.sparkContext
         before = [context.getLocalProperty(key) for key in (_GROUP, _DESCRIPTION)]
-        with self._lock:
-            number = len(self._parts)
-        group = f"{self.title}: {name} {number} {time.monotonic_ns()}"
+        group = f"{self.title}: {name} {uuid.uuid4().hex}"
         context.setLocalProperty(_GROUP, group)
         context.setLocalProperty(_DESCRIPTION, f"{self.title}: {name}")
         began = time.perf_counter()
