@@ -1,11 +1,12 @@
 """Accounts for every record: read = silver + quarantined + duplicates + superseded, per source and input."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from shelfcast.errors import ReconciliationError, SourceError
@@ -35,6 +36,22 @@ class Account:
     imputed: Counter[str] = field(default_factory=Counter)
     unparsable: Counter[str] = field(default_factory=Counter)
     filled: set[str] = field(default_factory=set)
+
+    def add(self, fate: str, records: int, told: Mapping[str, str], mask: int) -> None:
+        """Count records of one kind.
+
+        Args:
+            told: ``_rules``, ``_imputed`` and ``_unparsable``, each with commas.
+            mask: from `filled`.
+        """
+        rules, imputed, unparsable = (_names(told[name]) for name in ("_rules", "_imputed", "_unparsable"))
+        self.fates[fate] += records
+        self.rules.update(dict.fromkeys(rules, records))
+        self.unparsable.update(dict.fromkeys(unparsable, records))
+        columns = contract(self.reading.table).names()
+        self.filled |= {name for place, name in enumerate(columns) if mask >> place & 1}
+        if not rules:
+            self.imputed.update(dict.fromkeys(imputed, records))
 
     def check(self) -> None:
         """Check that the sum closes and that the source fits its files.
@@ -88,18 +105,18 @@ def tally(settled: DataFrame, readings: Sequence[Reading], read: dict[str, int])
         read: input → records read.
     """
     accounts = {reading.input: Account(reading, read[reading.input]) for reading in readings}
-    columns = [name for name in contract(readings[0].table).names() if name in settled.columns]
-    filled = [F.count(F.col(name)).alias(name) for name in columns]
     groups = settled.groupBy("_input", "_fate", "_rules", "_imputed", "_unparsable")
-    for row in groups.agg(F.count("*").alias("_records"), *filled).collect():  # one row per kind of record
-        account, records = accounts[row["_input"]], row["_records"]
-        account.fates[row["_fate"]] += records
-        account.rules.update(dict.fromkeys(_names(row["_rules"]), records))
-        account.unparsable.update(dict.fromkeys(_names(row["_unparsable"]), records))
-        account.filled |= {name for name in columns if row[name] > 0}
-        if not row["_rules"]:
-            account.imputed.update(dict.fromkeys(_names(row["_imputed"]), records))
+    mask = F.bit_or(filled(settled, readings[0].table))
+    for row in groups.agg(F.count("*").alias("_records"), mask.alias("_mask")).collect():  # one row per kind of record
+        accounts[row["_input"]].add(row["_fate"], row["_records"], row.asDict(), row["_mask"])
     return list(accounts.values())
+
+
+def filled(frame: DataFrame, table: str) -> Column:
+    """A bit for each of the table's columns that holds something."""
+    places = [(place, name) for place, name in enumerate(contract(table).names()) if name in frame.columns]
+    bits = [F.when(F.col(name).isNotNull(), 1 << place).otherwise(0) for place, name in places]
+    return reduce(Column.bitwiseOR, bits).cast("long")
 
 
 def _names(text: str) -> list[str]:

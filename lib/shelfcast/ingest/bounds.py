@@ -1,5 +1,6 @@
 """Plausible ranges of quantities and prices: fixed in the configuration, or fitted once per category and kept."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import reduce
 
@@ -12,7 +13,7 @@ from shelfcast.settings import Bounds
 ALL = "*"
 _LEAST_SPREAD = 0.5  # of log values, where more than half of them are equal
 _ACCURACY = 1000
-_MOST = 1_000_000  # records that a fit takes about
+_MOST = 500_000  # records that a fit takes about
 
 
 def fitted_columns(reading: Reading) -> list[str]:
@@ -28,7 +29,9 @@ def fit(frame: DataFrame, source: str, columns: list[str], how: Bounds, at: date
     """Rows of ops/bounds: exp(median ± width × interquartile range) of the logs, per category and for all (``*``).
 
     The interquartile range is taken as at least 0.5. Categories with fewer than ``min_records`` get none. Of more than
-    a million records every second, third, … is taken, chosen by a hash of its place.
+    half a million records every second, third, … is taken, chosen by a hash of time and product.
+
+    The rows are brought to the driver: records that were joined to a frame made of them would have it computed again.
 
     Args:
         number: records, counted.
@@ -36,7 +39,7 @@ def fit(frame: DataFrame, source: str, columns: list[str], how: Bounds, at: date
     category = F.expr(how.per).cast("string").alias("category")
     step = 1 + number // _MOST
     if step > 1:
-        frame = frame.where(F.pmod(F.xxhash64("_file", "_position"), F.lit(step)) == 0)
+        frame = frame.where(F.pmod(F.xxhash64("event_time", "product_id"), F.lit(step)) == 0)
     logs = frame.select(category, *(F.when(F.col(name) > 0, F.ln(name)).alias(name) for name in columns))
     found = [
         F.struct(
@@ -53,7 +56,7 @@ def fit(frame: DataFrame, source: str, columns: list[str], how: Bounds, at: date
         F.explode("found").alias("one"),
     )
     spread = F.greatest(F.col("q")[2] - F.col("q")[0], F.lit(_LEAST_SPREAD)) * how.width
-    return (
+    rows = (
         fitted.select("category", "one.*")
         .where(F.col("records") >= how.min_records)
         .select(
@@ -66,6 +69,7 @@ def fit(frame: DataFrame, source: str, columns: list[str], how: Bounds, at: date
             F.lit(at).alias("fitted_at"),
         )
     )
+    return frame.sparkSession.createDataFrame(rows.collect(), rows.schema)  # two for a category of enough records
 
 
 def mark_outside(frame: DataFrame, reading: Reading, fitted: DataFrame | None) -> DataFrame:
@@ -84,23 +88,30 @@ def mark_outside(frame: DataFrame, reading: Reading, fitted: DataFrame | None) -
     ]
     columns = fitted_columns(reading)
     how = reading.cleaning.fitted_bounds
-    if fitted is not None and columns and how is not None:
-        rows = fitted.where(F.col("source") == reading.source)
-        frame = frame.withColumn("_category", F.coalesce(F.expr(how.per).cast("string"), F.lit(ALL)))
-        for name in columns:
-            frame = _join_range(frame, rows.where(F.col("column") == name), name)
-            held = F.col(f"_range_{name}")
-            marks.append(F.when(_beyond(F.col(name), held.lower, held.upper), F.lit(name)))
+    if fitted is None or not columns or how is None:
+        return frame.withColumn("_outside", F.concat_ws(",", *marks))
+    mine = fitted.where((F.col("source") == reading.source) & F.col("column").isin(columns))
+    ranges: dict[str, dict[str, tuple[float, float]]] = {ALL: {}}
+    for row in mine.collect():
+        ranges.setdefault(row["category"], {})[row["column"]] = (row["lower"], row["upper"])
+    overall = ranges.pop(ALL)
+    frame = _join_ranges(frame.withColumn("_category", F.expr(how.per).cast("string")), ranges, columns)
+    for name in columns:
+        own, (least, most) = F.col(f"_range_{name}"), overall.get(name, (None, None))
+        test = _beyond(F.col(name), F.coalesce(own.lower, F.lit(least)), F.coalesce(own.upper, F.lit(most)))
+        marks.append(F.when(test, F.lit(name)))
     marked = frame.withColumn("_outside", F.concat_ws(",", *marks))
-    return marked.drop("_category", *(f"_range_{name}" for name in columns))
+    return marked.drop("_category", "_ranges_of", *(f"_range_{name}" for name in columns))
 
 
-def _join_range(frame: DataFrame, rows: DataFrame, name: str) -> DataFrame:
-    """Add the range of the record's category, else the one of all records."""
-    own = rows.select(F.col("category").alias("_category"), F.struct("lower", "upper").alias("_own"))
-    overall = rows.where(F.col("category") == ALL).select(F.struct("lower", "upper").alias("_all"))
-    joined = frame.join(F.broadcast(own), "_category", "left").join(F.broadcast(overall), how="left")
-    return joined.withColumn(f"_range_{name}", F.coalesce("_own", "_all")).drop("_own", "_all")
+def _join_ranges(
+    frame: DataFrame, ranges: Mapping[str, Mapping[str, tuple[float, float]]], columns: Sequence[str]
+) -> DataFrame:
+    """Add the ranges of the record's category, null where it has none of its own."""
+    kinds = ", ".join(f"`_range_{name}` struct<lower: double, upper: double>" for name in columns)
+    rows = [(category, *(held.get(name) for name in columns)) for category, held in ranges.items()]
+    local = frame.sparkSession.createDataFrame(rows, f"_ranges_of string, {kinds}")
+    return frame.join(F.broadcast(local), F.col("_category") == F.col("_ranges_of"), "left")
 
 
 def _beyond(value: Column, lower: Column, upper: Column) -> Column:

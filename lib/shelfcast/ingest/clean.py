@@ -127,9 +127,9 @@ def decide(unit: Unit, judged: dict[str, DataFrame]) -> DataFrame:
 
 def _judged(reading: Reading, frame: DataFrame, bounds: DataFrame | None) -> DataFrame:
     cleaning = reading.cleaning
+    frame = count_events_per_day(frame, cleaning.bot_events_per_day)  # first, because it passes over the records
     frame = with_limits(frame, cleaning.floor, cleaning.bot_events_per_day)
     frame = mark_outside(frame, reading, bounds)
-    frame = count_events_per_day(frame, cleaning.bot_events_per_day)
     frame = refuse(frame, applicable(frame, reading), reading.key("rules"))
     sequence = F.expr(reading.given.sequence_by) if reading.given.sequence_by else F.lit(None)
     names = [name for name in contract(reading.table).names() if name != "event_id"]

@@ -10,23 +10,23 @@ from datetime import date
 from functools import reduce
 
 from pyspark import StorageLevel
-from pyspark.sql import Column, DataFrame, Observation
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import DataType
 
 from shelfcast.errors import ConfigError
-from shelfcast.ingest.accounts import Account
-from shelfcast.ingest.canonical import IMPUTED, Reading
+from shelfcast.ingest.accounts import Account, filled
 from shelfcast.ingest.clean import Unit
 from shelfcast.ingest.fates import DUPLICATE, FEW, QUARANTINE, SILVER, identifier
 from shelfcast.ingest.publish import quarantined, weeks_of
+from shelfcast.ingest.repeats import COUNTED, INPUTS, KNOWN, REFUSED, REPEATED, schema, settle
 from shelfcast.lake.tables import contract
 
 _KEY = ["_low", "_high"]
-_INPUTS = 64
+_TOLD = ("_rules", "_imputed", "_unparsable")
 _FILES_A_WEEK = 4
+_RECORDS_A_TASK = 2_000_000  # which take about 150 MB in a worker
 _WEEKS = 1 << 22  # more than days from 1970 to the last date there is
-_EPOCH = date(1970, 1, 1).toordinal()
 _HASHED = (1 << 43) - 1  # what is left of a long beside 14 bits of the arrival and 6 of the input
 
 
@@ -56,65 +56,72 @@ def look(unit: Unit, judged: Mapping[str, DataFrame], read: Mapping[str, int], k
         known: ``event_id`` of events that are in silver and stay there; what repeats them is a duplicate.
     """
     readings = unit.readings
-    if len(readings) > _INPUTS:
-        raise ConfigError(f"source {unit.source}: more than {_INPUTS} inputs fill {unit.table}; split the source")
-    ranked = {name: _ranked(frame, index, unit) for index, (name, frame) in enumerate(judged.items())}
-    counters = {reading.input: Counters(reading, ranked[reading.input]) for reading in readings}
-    # A checkpoint, because what is merely persisted is computed again where it is joined to the records it came from.
-    found = _found([counters[name].frame for name in ranked], known).localCheckpoint(True, StorageLevel.DISK_ONLY)
-    accounts = [counters[reading.input].account(read[reading.input]) for reading in readings]
-    repeated = found.where("_refused IS NULL")
-    identities = _count_duplicates(accounts, repeated)
-    chosen = repeated.select(*_KEY, F.when(~F.col("_known"), F.col("_winner")).otherwise(-1).alias("_winner"))
-    sent = F.broadcast(chosen) if identities <= FEW else chosen
-    silver = reduce(DataFrame.unionByName, [_silver(frame, sent if identities else None) for frame in ranked.values()])
-    pieces = [piece for one in counters.values() for piece in one.pieces()]
+    if len(readings) > INPUTS:
+        raise ConfigError(f"source {unit.source}: more than {INPUTS} inputs fill {unit.table}; split the source")
+    ranked = [_ranked(judged[reading.input], index, unit) for index, reading in enumerate(readings)]
+    tasks = 1 + sum(read.values()) // _RECORDS_A_TASK
+    found = _found(ranked, known, tasks).persist(StorageLevel.DISK_ONLY)
+    accounts = _accounts(unit, read, found)
+    identities = _count_duplicates(accounts, found)
+    sent = None
+    if identities:
+        sent = F.broadcast(_chosen(found)) if identities <= FEW else _chosen(found)
+    silver = reduce(DataFrame.unionByName, [_silver(frame, sent) for frame in ranked])
+    weeks, clustered = _pieces(found)
     if identities and (known is not None or not unit.dated):  # a week may hold nothing but duplicates
         weeks = weeks_of([silver])
-    else:
-        weeks = sorted({week for _, week in pieces})
-    clustered = len(pieces) <= _FILES_A_WEEK * max(len(weeks), len({task for task, _ in pieces}))
     return Looked(accounts, silver, _refused(found, len(readings)), weeks, clustered)
 
 
 def _ranked(frame: DataFrame, index: int, unit: Unit) -> DataFrame:
-    """Add ``_task`` and ``_rank``: lower is earlier; equal for no two records of one identity, but for one in 2⁴³."""
+    """Add ``_rank``: lower is earlier; equal for no two records of one identity, but for one in 2⁴³."""
     times = sorted({known.ingested_at for arrival in unit.arrivals for known in arrival.content()})
     order = F.lit(0)
     if len(times) > 1:
         order = F.array_position(F.array(*map(F.lit, times)), F.col("ingested_at")).cast("long")
     place = F.xxhash64("_file", "_position").bitwiseAND(F.lit(_HASHED))
     rank = F.shiftleft(order.cast("long"), 49).bitwiseOR(F.shiftleft(place, 6)).bitwiseOR(F.lit(index).cast("long"))
-    return frame.withColumns({"_rank": rank, "_task": F.spark_partition_id().cast("long")})
+    return frame.withColumn("_rank", rank)
 
 
-def _found(frames: Sequence[DataFrame], known: DataFrame | None) -> DataFrame:
-    """Identities of good records that repeat, or are known, with the winner's rank; and each refused record whole."""
+def _found(frames: Sequence[DataFrame], known: DataFrame | None, tasks: int) -> DataFrame:
+    """Identities that repeat, refused records and counts, as told in ``repeats.schema``."""
     kinds = [frame.schema["_record"].dataType for frame in frames]
+    good = F.col("_rules") == ""
+    ordinary = reduce(Column.__and__, [F.col(name) == "" for name in _TOLD])
+    piece = F.spark_partition_id().cast("long") * _WEEKS + F.unix_date("week_start")
     each = reduce(
         DataFrame.unionByName,
         [
-            frame.select(*_KEY, F.when(F.col("_rules") != "", _whole(kinds, index)).alias("_refused"), "_rank")
+            frame.select(
+                *_KEY,
+                "_rank",
+                F.when(~ordinary, F.concat_ws("\n", *_TOLD)).alias("_said"),
+                filled(frame, "silver/events").alias("_filled"),
+                F.when(good, piece).alias("_piece"),
+                F.when(~good, _whole(kinds, index)).alias("_refused"),
+            )
             for index, frame in enumerate(frames)
         ],
     )
-    of_input = [
-        F.count_if(F.col("_rank").bitwiseAND(F.lit(_INPUTS - 1)) == index).alias(f"_of_{index}")
-        for index in range(len(frames))
+    if known is not None:
+        stored = known.select(*_halves("event_id"), F.lit(KNOWN).cast("long").alias("_rank"))
+        each = each.unionByName(stored, allowMissingColumns=True)
+    result = schema(each.schema["_refused"].dataType)
+    return each.repartition(max(tasks, _parallel(each)), "_low").mapInArrow(settle(result.names), result)
+
+
+def _parallel(frame: DataFrame) -> int:
+    return frame.sparkSession.sparkContext.defaultParallelism
+
+
+def _halves(name: str) -> list[Column]:
+    """The two longs that ``fates.identifier`` was made of."""
+    digits = F.hex(F.unbase64(F.concat(name, F.lit("=="))))
+    return [
+        F.conv(F.substring(digits, start, 16), 16, -10).cast("long").alias(half)
+        for start, half in zip((1, 17), _KEY, strict=True)
     ]
-    grouped = each.groupBy(*_KEY, "_refused").agg(F.min("_rank").alias("_winner"), *of_input)
-    if known is None:
-        marked = grouped.withColumn("_known", F.lit(False))
-    else:
-        ids = known.select(F.col("event_id").alias("_id"), F.lit(True).alias("_there")).distinct()
-        marked = (
-            grouped.withColumn("_id", F.when(F.col("_refused").isNull(), identifier(*map(F.col, _KEY))))
-            .join(ids, "_id", "left")
-            .withColumn("_known", F.col("_there").isNotNull())
-            .drop("_id", "_there")
-        )
-    several = reduce(Column.__add__, [F.col(f"_of_{index}") for index in range(len(frames))]) > 1
-    return marked.where(F.col("_refused").isNotNull() | several | F.col("_known"))
 
 
 def _whole(kinds: Sequence[DataType], index: int) -> Column:
@@ -128,77 +135,55 @@ def _whole(kinds: Sequence[DataType], index: int) -> Column:
 
 def _refused(found: DataFrame, inputs: int) -> DataFrame:
     """Rows of silver/quarantine."""
-    entry = found.where("_refused IS NOT NULL").select("_refused.*")
+    entry = found.where(F.col("_kind") == REFUSED).select("_refused.*")
     record = F.coalesce(*(F.to_json(f"record_{index}") for index in range(inputs)))
     return quarantined(entry.withColumn("_record", record))
 
 
-def _count_duplicates(accounts: Sequence[Account], repeated: DataFrame) -> int:
+def _accounts(unit: Unit, read: Mapping[str, int], found: DataFrame) -> list[Account]:
+    """Of each input; duplicates still count as silver."""
+    accounts = [Account(reading, read[reading.input]) for reading in unit.readings]
+    groups = found.where(F.col("_kind") == COUNTED).groupBy("_input", "_said", "_filled").agg(F.sum("_times"))
+    for place, said, mask, records in groups.collect():  # one row per kind of record
+        told = dict(zip(_TOLD, (said or "\n\n").split("\n"), strict=True))
+        accounts[place].add(QUARANTINE if told["_rules"] else SILVER, records, told, mask)
+    return accounts
+
+
+def _count_duplicates(accounts: Sequence[Account], found: DataFrame) -> int:
     """Take them from what goes to silver; returns how many identities repeat."""
-    winner = F.when(~F.col("_known"), F.col("_winner").bitwiseAND(F.lit(_INPUTS - 1)))
-    lost = [
-        F.sum(F.col(f"_of_{index}") - F.when(winner == index, 1).otherwise(0)).alias(f"of_{index}")
-        for index in range(len(accounts))
-    ]
-    row = repeated.agg(F.count("*").alias("identities"), *lost).collect()[0]
-    for index, account in enumerate(accounts):
-        account.fates[DUPLICATE] = row[f"of_{index}"] or 0
-        account.fates[SILVER] -= account.fates[DUPLICATE]
-    return int(row["identities"])
+    won = (F.col("_known") == 0) & (F.col("_winner").bitwiseAND(F.lit(INPUTS - 1)) == F.col("_input"))
+    lost = F.sum(F.col("_times") - won.cast("long"))
+    rows = found.where(F.col("_kind") == REPEATED).groupBy("_input").agg(lost, F.count("*")).collect()
+    for place, records, _ in rows:
+        accounts[place].fates[DUPLICATE] += records
+        accounts[place].fates[SILVER] -= records
+    return sum(row[2] for row in rows)
+
+
+def _chosen(found: DataFrame) -> DataFrame:
+    """Of each identity that repeats the rank that goes to silver, none if it is known.
+
+    Its columns have names of their own: a persisted table that shares some with what it is joined to is made again.
+    """
+    winner = F.when(F.col("_known") == 0, F.col("_winner")).otherwise(KNOWN).alias("_chosen")
+    repeats = found.where(F.col("_kind") == REPEATED)
+    return repeats.select(F.col("_low").alias("_chosen_low"), F.col("_high").alias("_chosen_high"), winner).distinct()
+
+
+def _pieces(found: DataFrame) -> tuple[list[date], bool]:
+    """Weeks of good records, and whether the tasks that read them hold so few weeks each that none is cut small."""
+    pieces = found.where("_piece IS NOT NULL").select("_piece").distinct()
+    week = F.date_from_unix_date((F.col("_piece") % _WEEKS).cast("int"))
+    task = F.floor(F.col("_piece") / _WEEKS)
+    row = pieces.agg(F.collect_set(week), F.count_distinct(task), F.count("*")).collect()[0]
+    weeks = sorted(row[0])
+    return weeks, row[2] <= _FILES_A_WEEK * max(len(weeks), row[1])
 
 
 def _silver(frame: DataFrame, chosen: DataFrame | None) -> DataFrame:
     good = frame.where(F.col("_rules") == "")
     if chosen is not None:
-        good = good.join(chosen, _KEY, "left").where(F.col("_winner").isNull() | (F.col("_winner") == F.col("_rank")))
+        same = (F.col("_low") == F.col("_chosen_low")) & (F.col("_high") == F.col("_chosen_high"))
+        good = good.join(chosen, same, "left").where(F.col("_chosen").isNull() | (F.col("_chosen") == F.col("_rank")))
     return good.withColumn("event_id", identifier(*map(F.col, _KEY))).select(*contract("silver/events").names())
-
-
-class Counters:
-    """Counts of one input, taken while its records pass by.
-
-    Attributes:
-        frame: the records; whoever reads them all fills the counts.
-    """
-
-    def __init__(self, reading: Reading, frame: DataFrame) -> None:
-        self.reading = reading
-        self.rules = list({**reading.cleaning.rules, **reading.given.rules})
-        direct = [name for name in contract(reading.table).names() if name in reading.given.columns]
-        self.unparsable = ["_corrupt", *direct]
-        self.filled = direct
-        good, times = F.col("_rules") == "", Observation()
-        piece = F.col("_task") * _WEEKS + F.unix_date("week_start")
-        tests = {
-            "refused": ~good,
-            **{f"rule {name}": F.find_in_set(F.lit(name), "_rules") > 0 for name in self.rules},
-            **{f"imputed {name}": good & (F.find_in_set(F.lit(name), "_imputed") > 0) for name in IMPUTED},
-            **{f"unparsable {name}": F.find_in_set(F.lit(name), "_unparsable") > 0 for name in self.unparsable},
-            **{f"filled {name}": F.col(name).isNotNull() for name in self.filled},
-        }
-        self._counted = times
-        self.frame = frame.observe(
-            times,
-            F.count("*").alias("records"),
-            F.collect_set(F.when(good, piece)).alias("pieces"),
-            *(F.count_if(test).alias(name) for name, test in tests.items()),
-        )
-
-    def pieces(self) -> list[tuple[int, date]]:
-        """Task and week of each pair that has good records."""
-        pairs = (divmod(piece, _WEEKS) for piece in self._counted.get["pieces"])
-        return [(task, date.fromordinal(_EPOCH + days)) for task, days in pairs]
-
-    def account(self, read: int) -> Account:
-        """Duplicates still count as silver."""
-        got = self._counted.get
-        account = Account(self.reading, read)
-        account.fates.update({SILVER: got["records"] - got["refused"], QUARANTINE: got["refused"]})
-        for counter, kind, names in (
-            (account.rules, "rule", self.rules),
-            (account.imputed, "imputed", IMPUTED),
-            (account.unparsable, "unparsable", self.unparsable),
-        ):
-            counter.update({name: got[f"{kind} {name}"] for name in names if got[f"{kind} {name}"]})
-        account.filled = {name for name in self.filled if got[f"filled {name}"]}
-        return account

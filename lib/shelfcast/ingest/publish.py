@@ -82,9 +82,13 @@ def leaving(units: Iterable[Unit]) -> Column:
     return reduce(lambda left, right: left | right, tests)
 
 
-def week_contents(events: DataFrame) -> dict[str, str]:
-    """Week → content id of its events, whichever order and files they lie in."""
-    columns = [name for name in contract(EVENTS).names() if name not in _UNSTABLE]
+def week_contents(events: DataFrame, *, by_id: bool) -> dict[str, str]:
+    """Week → content id of its events, whichever order and files they lie in.
+
+    Args:
+        by_id: whether equal event ids mean equal events.
+    """
+    columns = ["event_id"] if by_id else [name for name in contract(EVENTS).names() if name not in _UNSTABLE]
     hashed = F.bit_xor(F.xxhash64(*columns))
     rows = (
         events.groupBy("week_start").agg(F.count("*").alias("records"), hashed.alias("hash")).collect()

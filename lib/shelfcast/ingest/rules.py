@@ -62,19 +62,22 @@ def count_events_per_day(frame: DataFrame, limit: int | None) -> DataFrame:
     none = F.lit(0).cast("long")
     if limit is None or "event_date" not in frame.columns:
         return frame.withColumn("_events_that_day", none)
-    day = ["user_id", "event_date"]
-    named = frame.where(F.col("user_id").isNotNull()).select(*day, F.xxhash64("user_id").alias("_user"))
-    suspects = named.groupBy("_user").count().where(F.col("count") > limit).select("_user").localCheckpoint()
+    named = frame.where(F.col("user_id").isNotNull()).select(
+        "user_id", "event_date", F.xxhash64("user_id").alias("_user")
+    )
+    # Names of their own: a persisted table that shares columns with the records it came from is computed again.
+    suspects = named.groupBy(F.col("_user").alias("_suspect")).count().where(F.col("count") > limit).persist()
     if suspects.isEmpty():
         return frame.withColumn("_events_that_day", none)
     busy = (
-        named.join(F.broadcast(suspects), "_user", "semi")
-        .groupBy(*day)
+        named.join(F.broadcast(suspects), F.col("_user") == F.col("_suspect"), "semi")
+        .groupBy(F.col("user_id").alias("_busy_user"), F.col("event_date").alias("_busy_day"))
         .agg(F.count("*").alias("_events_that_day"))
         .where(F.col("_events_that_day") > limit)
-        .localCheckpoint()
+        .persist()
     )
     if busy.isEmpty():
         return frame.withColumn("_events_that_day", none)
-    joined = frame.join(F.broadcast(busy), day, "left")
+    same = (F.col("user_id") == F.col("_busy_user")) & (F.col("event_date") == F.col("_busy_day"))
+    joined = frame.join(F.broadcast(busy), same, "left").drop("_busy_user", "_busy_day")
     return joined.withColumn("_events_that_day", F.coalesce("_events_that_day", none))

@@ -163,7 +163,7 @@ class _Cleaning:
         for reading in unit.readings:
             columns = [name for name in fitted_columns(reading) if name not in have]
             if columns:
-                fitted = fit(read[reading.input], unit.source, columns, how, self.at, counted[reading.input]).persist()
+                fitted = fit(read[reading.input], unit.source, columns, how, self.at, counted[reading.input])
                 self.bounds = fitted if self.bounds is None else self.bounds.unionByName(fitted)
                 self.fitted = True
                 have |= set(columns)
@@ -176,7 +176,8 @@ class _Cleaning:
             contents[table] = {"*": content_id(table, _wanted(a for a in found if a.reading.table == table))}
         events = [unit for unit in todo if unit.table == publish.EVENTS]
         if events:
-            contents[publish.EVENTS] = self._write_events(events)
+            by_id = not any(a.reading.given.identity for a in found if a.reading.table == publish.EVENTS)
+            contents[publish.EVENTS] = self._write_events(events, by_id=by_id)
         contents[publish.REFUSED] = self._write_refused(todo)
         if self.fitted and self.bounds is not None:
             step.replace(_BOUNDS, self.bounds)
@@ -192,8 +193,12 @@ class _Cleaning:
     def _of(self, unit: Unit) -> Looked:
         return self.settled[unit.source, unit.table]
 
-    def _write_events(self, todo: Sequence[Unit]) -> dict[str, str]:
-        """Replace the touched weeks; returns their content ids."""
+    def _write_events(self, todo: Sequence[Unit], *, by_id: bool) -> dict[str, str]:
+        """Replace the touched weeks; returns their content ids.
+
+        Args:
+            by_id: whether equal event ids mean equal events, whatever their source.
+        """
         step = self.step
         written = Observation()
         new = reduce(DataFrame.unionByName, [self._of(unit).silver for unit in todo])
@@ -214,8 +219,8 @@ class _Cleaning:
             )
         step.say(f"{publish.EVENTS}: {len(weeks)} week(s) written")
         with step.part(f"content of {publish.EVENTS}"):
-            found = publish.week_contents(step.read(publish.EVENTS).where(F.col("week_start").isin(*weeks)))
-        return dict.fromkeys(map(str, weeks), "") | found
+            changed = step.read(publish.EVENTS).where(F.col("week_start").isin(*weeks))
+            return dict.fromkeys(map(str, weeks), "") | publish.week_contents(changed, by_id=by_id)
 
     def _write_refused(self, todo: Sequence[Unit]) -> dict[str, str]:
         step = self.step
