@@ -20,6 +20,7 @@ _DERIVED = {"event_id", "week_start", "event_date", "known_from", *ARRIVAL}
 _DATED = {"redemptions": "redeemed_on", "reviews": "reviewed_on"}
 IMPUTED = {"quantity": 1.0, "store_id": "*"}
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_THURSDAY = 3
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,8 @@ def _complete(
         if "event_date" not in direct:
             local = F.from_utc_timestamp("event_time", F.col("_time_zone"))  # as slow as all the rest together
             utc = reading.of.time_zone == "UTC" and not own_zones
-            frame = frame.withColumn("event_date", F.to_date("event_time" if utc else local))
+            day = F.date_from_unix_date(F.floor(F.unix_seconds("event_time") / 86_400).cast("int"))  # as UTC has it
+            frame = frame.withColumn("event_date", day if utc else F.to_date(local))
         frame = frame.withColumn("week_start", week_start("event_date", reading.week_start))
     day = next(
         (
@@ -194,7 +196,8 @@ def _complete(
 
 def week_start(day: str, first: str) -> Column:
     """The first day of the week that a date lies in, weeks beginning on the weekday ``first``."""
-    return F.date_sub(F.col(day), F.pmod(F.weekday(day) - _WEEKDAYS.index(first), F.lit(7)))
+    since_monday = F.unix_date(day) + (_THURSDAY - _WEEKDAYS.index(first))  # 1970-01-01 was one; no calendar is asked
+    return F.date_sub(F.col(day), F.pmod(since_monday, F.lit(7)))
 
 
 def _lookups(spark: SparkSession, reading: Reading, late: Mapping[str, str]) -> dict[str, set[str]]:
