@@ -172,8 +172,8 @@ def _complete(
         if "event_date" not in direct:
             local = F.from_utc_timestamp("event_time", F.col("_time_zone"))  # as slow as all the rest together
             utc = reading.of.time_zone == "UTC" and not own_zones
-            day = F.date_from_unix_date(F.floor(F.unix_seconds("event_time") / 86_400).cast("int"))  # as UTC has it
-            frame = frame.withColumn("event_date", day if utc else F.to_date(local))
+            in_utc = F.date_from_unix_date(F.floor(F.unix_seconds("event_time") / 86_400).cast("int"))
+            frame = frame.withColumn("event_date", in_utc if utc else F.to_date(local))
         frame = frame.withColumn("week_start", week_start("event_date", reading.week_start))
     day = next(
         (

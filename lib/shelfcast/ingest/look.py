@@ -107,8 +107,9 @@ def _found(frames: Sequence[DataFrame], known: DataFrame | None, tasks: int) -> 
     if known is not None:
         stored = known.select(*_halves("event_id"), F.lit(KNOWN).cast("long").alias("_rank"))
         each = each.unionByName(stored, allowMissingColumns=True)
-    result = schema(each.schema["_refused"].dataType)
-    return each.repartition(max(tasks, _parallel(each)), "_low").mapInArrow(settle(result.names), result)
+    result = schema()
+    spread = each.repartition(max(tasks, _parallel(each)), "_low")  # and then as text, which Spark cannot compile
+    return spread.withColumn("_refused", F.to_json("_refused")).mapInArrow(settle(result.names), result)
 
 
 def _parallel(frame: DataFrame) -> int:
@@ -124,19 +125,23 @@ def _halves(name: str) -> list[Column]:
     ]
 
 
+_ENTRY = ("source", "_input", "_file", "_position", "_rules", "ingest_id")
+
+
 def _whole(kinds: Sequence[DataType], index: int) -> Column:
-    """A refused record of one input; its raw columns stay a struct, because Spark cannot compile the making of JSON."""
+    """A refused record of one input, with its raw columns as a struct."""
     records = [
         (F.col("_record") if of == index else F.lit(None)).cast(kind).alias(f"record_{of}")
         for of, kind in enumerate(kinds)
     ]
-    return F.struct("source", "_input", "_file", "_position", "_rules", "ingest_id", *records)
+    return F.struct(*_ENTRY, *records)
 
 
 def _refused(found: DataFrame, inputs: int) -> DataFrame:
     """Rows of silver/quarantine."""
-    entry = found.where(F.col("_kind") == REFUSED).select("_refused.*")
-    record = F.coalesce(*(F.to_json(f"record_{index}") for index in range(inputs)))
+    fields = ", ".join(f"{name} string" for name in (*_ENTRY, *(f"record_{index}" for index in range(inputs))))
+    entry = found.where(F.col("_kind") == REFUSED).select(F.from_json("_refused", fields).alias("_of")).select("_of.*")
+    record = F.coalesce(*(f"record_{index}" for index in range(inputs)))
     return quarantined(entry.withColumn("_record", record))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark.sql.types import DataType, LongType, StringType, StructField, StructType
+from pyspark.sql.types import LongType, StringType, StructField, StructType
 
 INPUTS = 64
 KNOWN = -1  # the rank of an identity that is in silver already
@@ -20,17 +20,18 @@ REPEATED, REFUSED, COUNTED = "repeated", "refused", "counted"
 _Longs = NDArray[np.int64]
 
 
-def schema(refused: DataType) -> StructType:
+def schema() -> StructType:
     """What comes of a partition; which columns a row fills depends on ``_kind``.
 
     ``repeated``: an identity of good records, ``_low`` and ``_high``, that occurs more than once or is known; its least
     rank among the new ones as ``_winner``, whether it is ``_known``, and how often it occurs in ``_input``, which
-    takes a row for each input. ``refused``: a record. ``counted``: ``_times`` records of ``_input`` with equal
+    takes a row for each input. ``refused``: a record as JSON. ``counted``: ``_times`` records of ``_input`` with equal
     ``_said``, ``_filled`` and ``_piece``.
     """
+    texts = ("_kind", "_said", "_refused")
     longs = ("_input", "_low", "_high", "_winner", "_known", "_times", "_filled", "_piece")
-    fields = [("_kind", StringType()), ("_said", StringType()), *((name, LongType()) for name in longs)]
-    return StructType([*(StructField(name, kind) for name, kind in fields), StructField("_refused", refused)])
+    kinds = {**dict.fromkeys(texts, StringType()), **dict.fromkeys(longs, LongType())}
+    return StructType([StructField(name, kind) for name, kind in kinds.items()])
 
 
 def settle(names: list[str]) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
@@ -46,42 +47,34 @@ def settle(names: list[str]) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         keys: list[pa.RecordBatch] = []
         counts: list[pa.Table] = []
-        made = _Rows(names)
         for batch in batches:
-            made.refused = batch.schema.field("_refused").type
             new = batch.filter(pa.array(batch.column("_rank").to_numpy() != KNOWN))
             refused = new.column("_refused").is_valid()
             if new.num_rows:
                 counts.append(_counted(new))
             if refused.true_count:
                 lost = new.filter(refused)
-                yield made.batch(REFUSED, lost.num_rows, _refused=lost.column("_refused"))
+                yield _rows(names, REFUSED, lost.num_rows, _refused=lost.column("_refused"))
             keys.append(batch.filter(batch.column("_refused").is_null()).select(["_low", "_high", "_rank"]))
         if counts:
             table = _summed(pa.concat_tables(counts)).combine_chunks()
             columns = {name: table.column(name).combine_chunks() for name in table.column_names}
-            yield made.batch(COUNTED, table.num_rows, **columns)
+            yield _rows(names, COUNTED, table.num_rows, **columns)
         if keys:
             every = pa.Table.from_batches(keys)
             found = repeated(*(every.column(name).to_numpy() for name in ("_low", "_high", "_rank")))
             if len(found["_low"]):
-                yield made.batch(REPEATED, len(found["_low"]), **{name: pa.array(of) for name, of in found.items()})
+                yield _rows(names, REPEATED, len(found["_low"]), **{name: pa.array(of) for name, of in found.items()})
 
     return run
 
 
-class _Rows:
-    """Makes batches in the columns of `schema`; what is not given is null."""
-
-    def __init__(self, names: list[str]) -> None:
-        self.names = names
-        self.refused: pa.DataType = pa.null()
-
-    def batch(self, kind: str, rows: int, **given: Any) -> pa.RecordBatch:
-        kinds = {"_kind": pa.string(), "_said": pa.string(), "_refused": self.refused}
-        given["_kind"] = pa.array([kind] * rows, pa.string())
-        columns = [given.get(name, pa.nulls(rows, kinds.get(name, pa.int64()))) for name in self.names]
-        return pa.RecordBatch.from_arrays(columns, self.names)
+def _rows(names: list[str], kind: str, rows: int, **given: Any) -> pa.RecordBatch:
+    """A batch in the columns of `schema`; what is not given is null."""
+    given["_kind"] = pa.array([kind] * rows, pa.string())
+    texts = ("_kind", "_said", "_refused")
+    columns = [given.get(name, pa.nulls(rows, pa.string() if name in texts else pa.int64())) for name in names]
+    return pa.RecordBatch.from_arrays(columns, names)
 
 
 _OF = ["_input", "_said", "_filled", "_piece"]

@@ -31,6 +31,9 @@ _WHILE_INGESTING = {
     "spark.sql.files.maxRecordsPerFile": "4000000",
     # Quartiles of a few thousand categories fit into memory; with more than these, Spark sorts all records instead.
     "spark.sql.objectHashAggregate.sortBased.fallbackThreshold": "10000",
+    # No two events share an id: a dictionary of them is given up after a page, and their range tells nothing.
+    "parquet.enable.dictionary#event_id": "false",
+    "parquet.column.statistics.enabled#event_id": "false",
     # Spark refuses nanoseconds otherwise; the reader makes microseconds of them.
     "spark.sql.legacy.parquet.nanosAsLong": "true",
 }
