@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pyarrow as pa
+from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 from rich.console import Console
 from rich.table import Table
@@ -105,6 +107,28 @@ class Quiet:
         print(f"{done.record.step} {done.record.slice}: {took}", flush=True)
 
 
+def floor(spark: SparkSession, log: Path, target: Path) -> float:
+    """Seconds to read the log, events and sides, and write it to Delta."""
+    shutil.rmtree(target, ignore_errors=True)
+    began = time.perf_counter()
+    for name in ("events", *SIDES):
+        spark.read.parquet(str(log / name)).write.format("delta").save(str(target / name))
+    seconds = time.perf_counter() - began
+    shutil.rmtree(target)
+    return seconds
+
+
+def raw_bytes(log: Path) -> int:
+    """Of the log's events."""
+    return sum(path.stat().st_size for path in (log / "events").rglob("*.parquet"))
+
+
+def files(lake: Path, table: str) -> list[int]:
+    """Sizes of a table's current files in bytes."""
+    found = pa.table(DeltaTable(str(lake / table)).get_add_actions(flatten=True))
+    return [int(size) for size in found.column("size_bytes").to_pylist()]
+
+
 @dataclass(frozen=True)
 class Built:
     """What a run from raw files to gold cost.
@@ -124,6 +148,10 @@ class Built:
     def part(self, name: str) -> float:
         """Seconds of a part."""
         return float(self.parts().get(name, {}).get("seconds", 0.0))
+
+    def total(self, figure: str) -> float:
+        """Of all parts."""
+        return float(sum(cost[figure] for cost in self.parts().values()))
 
     @property
     def seconds(self) -> float:

@@ -8,17 +8,14 @@ cleaning finds exactly what the log's ledger says was planted.
 
 import argparse
 import json
-import shutil
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 SCRIPTS = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(SCRIPTS))
 
 import bench_logs  # noqa: E402
-from pyspark.sql import SparkSession  # noqa: E402
 
 
 def arguments() -> argparse.Namespace:
@@ -33,22 +30,11 @@ def main() -> None:
         where = given.folder or Path(temporary)
         log = bench_logs.generated(where, given, given.events)
         with bench_logs.session_of(log, where / "lake", given) as (settings, spark):
-            before = floor(spark, log, where / "floor")
+            before = bench_logs.floor(spark, log, where / "floor")
             ran = bench_logs.built(settings)
-            after = floor(spark, log, where / "floor")
+            after = bench_logs.floor(spark, log, where / "floor")
     bench_logs.require_exact(log, ran.ingest)
     report(given, ran, (before, after))
-
-
-def floor(spark: SparkSession, log: Path, target: Path) -> float:
-    """Seconds to read the log, events and sides, and write it to Delta."""
-    shutil.rmtree(target, ignore_errors=True)
-    began = time.perf_counter()
-    for name in ("events", *bench_logs.SIDES):
-        spark.read.parquet(str(log / name)).write.format("delta").save(str(target / name))
-    seconds = time.perf_counter() - began
-    shutil.rmtree(target)
-    return seconds
 
 
 def report(given: argparse.Namespace, ran: bench_logs.Built, floors: tuple[float, float]) -> None:
