@@ -5,6 +5,7 @@ from functools import reduce
 from importlib.metadata import version
 from typing import Any
 
+from pyspark import StorageLevel
 from pyspark.sql import DataFrame, Observation
 from pyspark.sql import functions as F
 
@@ -24,10 +25,15 @@ def update(work: Work) -> dict[str, Any]:
     grains = {cutoff: [g for g in work.silver.grains if clock.is_cutoff(cutoff, g.days)] for cutoff in cutoffs}
     wanted = {cutoff: _content(work, cutoff, grains[cutoff]) for cutoff in cutoffs}
     clipped: list[Observation] = []
+    stood: dict[tuple[Grain, date], DataFrame] = {}
 
     def build(slices: list[date]) -> DataFrame:
         (cutoff,) = slices
-        frame = reduce(DataFrame.unionByName, [_at(work, grain, cutoff) for grain in grains[cutoff]])
+        for grain in grains[cutoff]:  # kept until they are checked, because a pass over all events finds them
+            stood[grain, cutoff] = _stood(work, grain, cutoff).persist(StorageLevel.DISK_ONLY)
+        frame = reduce(
+            DataFrame.unionByName, [_at(work, grain, cutoff, stood[grain, cutoff]) for grain in grains[cutoff]]
+        )
         if settings.demand.outliers != "none":
             clipped.append(Observation())
             frame = frame.observe(clipped[-1], F.sum("clipped").alias("clipped"))
@@ -36,7 +42,8 @@ def update(work: Work) -> dict[str, Any]:
     for cutoff in work.write("gold/windows", wanted, build, "cutoff", each=True):
         for grain in grains[cutoff]:
             with work.step.part("check gold/windows"):
-                reconcile.windows(work.step.read("gold/windows"), _stood(work, grain, cutoff), grain, cutoff)
+                reconcile.windows(work.step.read("gold/windows"), stood[grain, cutoff], grain, cutoff)
+            stood.pop((grain, cutoff)).unpersist()
     return {"outliers_clipped": sum(int(observed.get["clipped"] or 0) for observed in clipped)}
 
 
@@ -98,10 +105,10 @@ def _stood(work: Work, grain: Grain, cutoff: date) -> DataFrame:
     return series_at(work, grain, cutoff)
 
 
-def _at(work: Work, grain: Grain, cutoff: date) -> DataFrame:
+def _at(work: Work, grain: Grain, cutoff: date, stood: DataFrame) -> DataFrame:
     step = work.step
     tasks = step.spark.sparkContext.defaultParallelism
     return windows.build(
-        _stood(work, grain, cutoff), step.read("gold/demand"), covariates(work), grain, cutoff, step.settings, tasks,
+        stood, step.read("gold/demand"), covariates(work), grain, cutoff, step.settings, tasks,
         work.silver.stock,
     )  # fmt: skip
