@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pyspark import SparkConf, SparkContext
 from pyspark.logger import PySparkLogger
 from pyspark.sql import SparkSession
 
@@ -16,6 +17,7 @@ from shelfcast.lake.java import delta_jars, require_java
 from shelfcast.lake.paths import is_local, normalise
 from shelfcast.settings import Settings
 
+_GATEWAY = "PYSPARK_GATEWAY_PORT"  # spark-submit has started Spark's JVM, here or on a cluster's node
 _ALWAYS = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
@@ -42,32 +44,49 @@ _LOCAL = {
 
 
 def build(settings: Settings, name: str = "shelfcast") -> SparkSession:
-    """A session as configured, or the running one.
+    """A session as configured; the running one where the platform has started it, or what spark-submit began.
 
     Raises:
         EnvironmentProblem: if Java or Delta's jars are missing.
     """
-    active = SparkSession.getActiveSession()
-    if active is not None:
-        return active
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    builder = SparkSession.builder.appName(name)
     options = dict(_ALWAYS)
-    if "SPARK_ENV_LOADED" not in os.environ:  # not under spark-submit
+    submitted = _GATEWAY in os.environ
+    if submitted:
+        options["spark.sql.extensions"] = _extensions()
+    elif SparkSession.getActiveSession() is None:
         require_java()
         options |= _own(settings)
     options["spark.sql.shuffle.partitions"] = str(settings.spark.shuffle_partitions)
     if settings.spark.event_log is not None:
         options |= {"spark.eventLog.enabled": "true", "spark.eventLog.dir": _made(settings.spark.event_log)}
-    options |= settings.spark.conf
-    for key, value in options.items():
+    builder = SparkSession.builder.appName(name)
+    for key, value in (options | settings.spark.conf).items():
         builder = builder.config(key, value)
     with _stderr_to(_log_file(settings.lake)):
-        session = builder.getOrCreate()
+        session = builder.getOrCreate()  # of a running session, only what can change is changed
     session.sparkContext.setLogLevel("ERROR")
+    if submitted:
+        _require_delta(session)
     for kind in ("SQL", "DataFrame"):  # they write an exception to stderr, stack and all, when it is made
         PySparkLogger.getLogger(f"{kind}QueryContextLogger").setLevel(logging.CRITICAL)
     return session
+
+
+def _extensions() -> str:
+    """Delta's extension behind those that the platform has already."""
+    SparkContext._ensure_initialized()  # noqa: SLF001 - without it the platform's settings are not seen
+    before = (SparkConf().get("spark.sql.extensions") or "").split(",")
+    return ",".join(dict.fromkeys([*filter(None, before), _ALWAYS["spark.sql.extensions"]]))
+
+
+def _require_delta(session: SparkSession) -> None:
+    jvm = session.sparkContext._jvm  # noqa: SLF001 - Python's API does not say what is on the class path
+    if jvm is not None and not jvm.org.apache.spark.util.Utils.classIsLoadable(_ALWAYS["spark.sql.extensions"]):
+        raise EnvironmentProblem(
+            "Delta's jars are missing on this platform: give spark-submit --packages "
+            "io.delta:delta-spark_4.2_2.13:4.4.0, or --jars with the files in .venv/share/shelfcast/jars"
+        )
 
 
 def _made(folder: str) -> str:

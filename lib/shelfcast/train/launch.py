@@ -1,4 +1,4 @@
-"""Starts the ranks of a training run and brings back rank 0's result. The only importer of Horovod's launcher."""
+"""Starts the ranks of a training run and brings back rank 0's result."""
 
 import json
 import os
@@ -15,9 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from shelfcast.errors import TrainingError
+from shelfcast.errors import ShelfcastError, TrainingError
 from shelfcast.settings import Train
-from shelfcast.train.rank import JOB, PROGRESS, RESULT, run_job
+from shelfcast.train import spark_ranks
+from shelfcast.train.rank import JOB, PROGRESS, RESULT
 
 _CYCLE_MS = "5"  # Horovod's background thread shares the rank's core: more often costs more than it brings
 _LAST_LINES = 20
@@ -38,8 +39,8 @@ def launch(
         entry: ``module:function``, called with (payload, Collective) on every rank; rank 0 returns a JSON-able dict.
         payload: JSON-able.
         train: launcher, number of ranks, threads per rank, hosts, time limit.
-        folder: where ranks leave logs and result; a temporary one if None. Ranks on other hosts must see it only
-            for their logs, as long as rank 0 runs here.
+        folder: where ranks leave logs and result; a temporary one if None. Those of ``horovodrun`` on other hosts must
+            see it only for their logs, as long as rank 0 runs here; Spark's need not see it.
         say: receives rank 0's progress lines.
         spark: a session, for the launcher ``spark`` only.
 
@@ -60,7 +61,7 @@ def launch(
         if train.launcher == "spark":
             if spark is None:
                 raise TrainingError("the launcher spark needs a running Spark session; use horovodrun or inline")
-            result = _on_spark(job, train, where)
+            result = _on_spark(job, train, where, spark, say)
         else:
             result = _as_processes(job, train, where)
     if not kept:
@@ -69,11 +70,18 @@ def launch(
 
 
 def _environment(job: dict[str, Any], train: Train) -> dict[str, str]:
-    threads = str(train.threads)
     return {
         **os.environ,
+        **_thread_limits(train),
         JOB: json.dumps(job),
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+    }
+
+
+def _thread_limits(train: Train) -> dict[str, str]:
+    """What every rank's libraries are told, wherever it runs."""
+    threads = str(train.threads)
+    return {
         "PYTHONUNBUFFERED": "1",
         "OMP_NUM_THREADS": threads,
         "TF_NUM_INTRAOP_THREADS": threads,
@@ -127,22 +135,17 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
             continue
 
 
-def _on_spark(job: dict[str, Any], train: Train, folder: Path) -> dict[str, Any]:
-    """Ranks as Spark tasks; each task starts a rank process on its executor."""
-    import horovod.spark
-
-    environment = _environment(job, train)
-    environment.pop(JOB)
-    job["horovod"] = True
+def _on_spark(
+    job: dict[str, Any], train: Train, folder: Path, spark: Any, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Ranks as Spark tasks. They share no folder with this process, so what they say comes over the network."""
     try:
-        with (folder / "launcher.log").open("w") as log:
-            results = horovod.spark.run(
-                run_job, args=(job,), num_proc=train.ranks, env=environment, use_gloo=True,
-                stdout=log, stderr=log, verbose=1, start_timeout=120,
-            )  # fmt: skip
+        return spark_ranks.run({**job, "horovod": True}, train, _thread_limits(train), folder, spark, say)
+    except ShelfcastError:
+        raise
     except Exception as error:  # Horovod raises bare exceptions of its own
-        raise TrainingError(f"training failed on Spark: {error}. {_last_words(folder)}") from error
-    return dict(results[0])
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        raise TrainingError(f"training failed on Spark: {said[0]}. {_last_words(folder)}") from error
 
 
 def _last_words(folder: Path) -> str:

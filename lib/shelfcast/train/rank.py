@@ -17,6 +17,7 @@ from typing import Any
 
 from shelfcast.errors import ShelfcastError
 from shelfcast.train.collective import Collective
+from shelfcast.train.relay import tell
 
 JOB = "SHELFCAST_JOB"
 RESULT, PROGRESS, ERROR = "result.json", "progress.log", "error.{rank}.json"
@@ -33,7 +34,7 @@ def run_job(job: dict[str, Any]) -> dict[str, Any]:
         module, function = job["entry"].split(":")
         result: dict[str, Any] = getattr(importlib.import_module(module), function)(job["payload"], collective)
     except Exception as error:
-        _leave_error(job["folder"], collective.rank, error)
+        _leave_error(job, collective.rank, error)
         raise
     return result if collective.first else {}
 
@@ -42,17 +43,18 @@ def _join(job: dict[str, Any]) -> Collective:
     threads = int(job["threads"])
     _limit_threads(threads)
     if not job["horovod"]:
-        return Collective(threads=threads, say=_teller(job["folder"]))
+        return Collective(threads=threads, say=_teller(job))
     import horovod.tensorflow as hvd
     import tensorflow as tf
 
     hvd.init()
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
-        tf.config.set_visible_devices(gpus[hvd.local_rank() % len(gpus)], "GPU")
+        given = job.get("devices") or [hvd.local_rank()]  # Spark says which one a task may use
+        tf.config.set_visible_devices(gpus[int(given[0]) % len(gpus)], "GPU")
     collective = Collective(hvd.rank(), hvd.size(), threads, hvd=hvd)
     if collective.first:
-        collective.say = _teller(job["folder"])
+        collective.say = _teller(job)
     return collective
 
 
@@ -63,22 +65,28 @@ def _limit_threads(threads: int) -> None:
     tf.config.threading.set_inter_op_parallelism_threads(threads)
 
 
-def _teller(folder: str) -> Callable[[str], None]:
+def _teller(job: dict[str, Any]) -> Callable[[str], None]:
     def say(line: str) -> None:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        with (Path(folder) / PROGRESS).open("a") as stream:
+        if "relay" in job:
+            tell(job["relay"], {"say": line.replace("\n", " ")})
+            return
+        Path(job["folder"]).mkdir(parents=True, exist_ok=True)
+        with (Path(job["folder"]) / PROGRESS).open("a") as stream:
             stream.write(line.replace("\n", " ") + "\n")
 
     return say
 
 
-def _leave_error(folder: str, rank: int, error: Exception) -> None:
-    """Leave what went wrong for the launcher; on another host the launcher has the rank's output only."""
+def _leave_error(job: dict[str, Any], rank: int, error: Exception) -> None:
+    """Leave what went wrong for the launcher; of a rank of horovodrun on another host it has the output only."""
     expected = isinstance(error, ShelfcastError)
     note = {"rank": rank, "type": type(error).__name__, "message": str(error), "expected": expected}
     note |= {"at": time.time(), "trace": traceback.format_exc()}
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    (Path(folder) / ERROR.format(rank=rank)).write_text(json.dumps(note))
+    if "relay" in job:
+        tell(job["relay"], {"error": note})
+        return
+    Path(job["folder"]).mkdir(parents=True, exist_ok=True)
+    (Path(job["folder"]) / ERROR.format(rank=rank)).write_text(json.dumps(note))
 
 
 def _end_with(pid: int, host: str) -> None:

@@ -1,0 +1,123 @@
+"""Whether two lakes hold the same: tables row by row, scores up to float tolerance, trainings by their metrics."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from shelfcast.lake.ledger import Ledger
+from shelfcast.lake.snapshot import Snapshot
+from shelfcast.lake.tables import contract
+
+OWN = {"ingest_id", "ingested_at", "_ingest_id", "_ingested_at"}  # a lake's own: when and by which run it came
+SCORES = ("gold/forecasts", "gold/totals", "gold/recommendations")
+_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A line of the comparison: what, how many rows or values, and what differs ("" if nothing)."""
+
+    what: str
+    rows: int
+    differs: str = ""
+
+
+def tables(lake: str) -> list[str]:
+    """The tables of silver and gold that there are before training."""
+    found = [
+        str(log.parent.relative_to(lake))
+        for room in ("silver", "gold")
+        for log in Path(lake, room).glob("*/_delta_log")
+    ]
+    return sorted(set(found) - set(SCORES))
+
+
+def exactly(one: str, other: str) -> Iterator[Compared]:
+    """Every table before training: the same rows, to the last bit."""
+    for name in sorted({*tables(one), *tables(other)}):
+        if not Snapshot.exists(one, name) or not Snapshot.exists(other, name):
+            yield Compared(name, 0, f"is missing in {one if Snapshot.exists(other, name) else other}")
+            continue
+        left, right = _rows(one, name), _rows(other, name)
+        yield Compared(name, len(left), _difference(left, right, 0.0))
+
+
+def scores(one: str, other: str) -> Iterator[Compared]:
+    """Scores of one model: the same rows, numbers up to float tolerance."""
+    for name in SCORES:
+        left, right = _rows(one, name), _rows(other, name)
+        yield Compared(name, len(left), _difference(left, right, _TOLERANCE))
+
+
+def metrics(one: str, other: str, apart: float) -> Iterator[Compared]:
+    """What was measured of models trained in each: relative differences of at most ``apart``."""
+    left, right = ({_metric(row): row["value"] for row in _published(lake)} for lake in (one, other))
+    missing = set(left) ^ set(right)
+    worst = max(((_apart(left[key], right[key]), key) for key in set(left) & set(right)), default=(0.0, ()))
+    differs = f"{len(missing)} are in one only, such as {min(missing)}" if missing else ""
+    if worst[0] > apart:
+        differs = f"{' '.join(worst[1])}: {left[worst[1]]:.4g} and {right[worst[1]]:.4g}"
+    yield Compared(f"ops/metrics, at most {worst[0]:.2%} apart", len(left), differs)
+
+
+def steps(lake: str) -> dict[str, Any]:
+    """Step → seconds of its newest success."""
+    return {record.step: record.seconds for record in Ledger(lake).records() if record.status == "done"}
+
+
+def _rows(lake: str, name: str) -> pa.Table:
+    """A table without what is a lake's own, in the order of its key and then of all that can be ordered."""
+    rows = Snapshot(lake, name).arrow()
+    rows = rows.select(sorted(set(rows.column_names) - OWN)).combine_chunks()
+    plain = [field.name for field in rows.schema if not pa.types.is_nested(field.type)]
+    first = [column for column in contract(name).key if column in plain]
+    order = [*first, *(column for column in plain if column not in first)]
+    return rows.take(pc.sort_indices(rows, sort_keys=[(column, "ascending") for column in order]))
+
+
+def _difference(left: pa.Table, right: pa.Table, tolerance: float) -> str:
+    if left.column_names != right.column_names:
+        return f"columns {sorted(set(left.column_names) ^ set(right.column_names))}"
+    if len(left) != len(right):
+        return f"{len(left)} rows and {len(right)}"
+    wrong = {name: count for name in left.column_names if (count := _wrong(left[name], right[name], tolerance))}
+    return ", ".join(f"{name} in {count} rows" for name, count in wrong.items())
+
+
+def _wrong(left: pa.ChunkedArray, right: pa.ChunkedArray, tolerance: float) -> int:
+    """How many values differ."""
+    if left.equals(right):
+        return 0
+    if pa.types.is_floating(left.type):
+        a, b = (column.to_numpy(zero_copy_only=False).astype(np.float64) for column in (left, right))
+        return int(np.sum(~np.isclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=True)))
+    pairs = zip(left.to_pylist(), right.to_pylist(), strict=True)
+    return sum(not _alike(a, b, tolerance) for a, b in pairs)
+
+
+def _alike(a: Any, b: Any, tolerance: float) -> bool:
+    if isinstance(a, float) and isinstance(b, float):
+        return (math.isnan(a) and math.isnan(b)) or math.isclose(a, b, rel_tol=tolerance, abs_tol=tolerance)
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_alike(a[name], b[name], tolerance) for name in a)
+    if isinstance(a, Sequence) and isinstance(b, Sequence) and not isinstance(a, str):
+        return len(a) == len(b) and all(_alike(x, y, tolerance) for x, y in zip(a, b, strict=True))
+    return bool(a == b)
+
+
+def _published(lake: str) -> list[dict[str, Any]]:
+    return [row for row in Snapshot(lake, "ops/metrics").arrow().to_pylist() if row["value"] is not None]
+
+
+def _metric(row: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(str(row[name]) for name in ("as_of", "model", "metric", "segment"))
+
+
+def _apart(a: float, b: float) -> float:
+    return 0.0 if a == b or (math.isnan(a) and math.isnan(b)) else abs(a - b) / max(abs(a), abs(b), 1e-9)

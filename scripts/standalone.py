@@ -1,0 +1,164 @@
+"""A Spark cluster of separate processes on this machine's loopback: a master, workers, their executors."""
+
+import os
+import re
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import psutil
+import pyspark
+
+from shelfcast.lake.java import delta_jars
+
+SPARK_HOME = Path(pyspark.__file__).parent
+LOOPBACK = "127.0.0.1"
+_PATIENCE = 90.0  # seconds for a daemon to come up, or to be seen gone
+_DRIVERS_TOO = ("spark.driver.host", "spark.driver.bindAddress")
+
+
+@dataclass
+class Cluster:
+    """Started on entering, gone on leaving with everything it has started.
+
+    Attributes:
+        folder: for logs, work folders and Spark's temporary files.
+        workers: how many, of one core each.
+        memory: what each may give to executors, as Spark writes it.
+    """
+
+    folder: Path
+    workers: int = 2
+    memory: str = "3g"
+    url: str = ""
+    _daemons: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def __enter__(self) -> Self:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            found = self._start("master", "master.Master", r"Starting Spark master at (spark://\S+)")
+            self.url = found[1]
+            for _ in range(self.workers):
+                self.add_worker()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for daemon in reversed(self._daemons.values()):
+            kill(daemon.pid)
+            daemon.wait()
+        self._daemons.clear()
+
+    def add_worker(self) -> str:
+        """Start one more, as when a node is replaced; returns its name when the master knows it."""
+        name = f"worker-{sum(name.startswith('worker') for name in self._daemons) + 1}"
+        options = ("--cores", "1", "--memory", self.memory, "--work-dir", str(self.folder / name), self.url)
+        self._start(name, "worker.Worker", "Successfully registered with master", *options)
+        return name
+
+    def kill_worker(self, name: str) -> int:
+        """kill -9 of a worker, its executors and their Python workers, as when its host dies.
+
+        Returns:
+            how many executors died with it.
+        """
+        executors = len(self.executors(name))
+        kill(self._daemons[name].pid)
+        self._daemons[name].wait()
+        return executors
+
+    def executors(self, name: str) -> list[psutil.Process]:
+        """The JVMs that run a worker's tasks."""
+        try:
+            children = psutil.Process(self._daemons[name].pid).children()
+        except psutil.NoSuchProcess:
+            return []
+        return [child for child in children if "CoarseGrainedExecutorBackend" in " ".join(_command(child))]
+
+    def submit(
+        self, script: Path, options: Sequence[str], *, archive: Path | None, python: str, log: Path, memory: str = "1g"
+    ) -> "subprocess.Popen[str]":
+        """``spark-submit`` in client mode; its stdout can be read, Spark's own words go to ``log``.
+
+        Args:
+            archive: the packed environment that executors unpack and run; None: they run ``python``.
+            python: for the driver.
+            memory: of the driver, and of each executor's JVM.
+        """
+        conf = {
+            **dict.fromkeys(_DRIVERS_TOO, LOOPBACK),
+            "spark.ui.enabled": "false",
+            "spark.pyspark.driver.python": python,
+            "spark.pyspark.python": "./environment/bin/python" if archive else python,
+        }
+        command = [str(SPARK_HOME / "bin" / "spark-submit"), "--master", self.url]
+        command += ["--driver-memory", memory, "--executor-memory", memory]
+        command += ["--jars", ",".join(str(jar) for jar in delta_jars())]
+        command += ["--archives", f"{archive}#environment"] if archive else []
+        for key, value in conf.items():
+            command += ["--conf", f"{key}={value}"]
+        # The driver's packages are its Python's own, or a checkout's; executors have theirs from the archive.
+        env = self._environment() | {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
+        with log.open("ab") as said:
+            return subprocess.Popen(
+                [*command, str(script), *options], env=env, stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=said, text=True, cwd=self.folder,
+            )  # fmt: skip
+
+    def _start(self, name: str, kind: str, ready: str, *options: str) -> re.Match[str]:
+        log = self.folder / f"{name}.log"
+        command = [str(SPARK_HOME / "bin" / "spark-class"), f"org.apache.spark.deploy.{kind}"]
+        command += ["--host", LOOPBACK, "--port", "0", "--webui-port", "0", *options]
+        with log.open("wb") as said:
+            self._daemons[name] = daemon = subprocess.Popen(
+                command, env=self._environment(), stdin=subprocess.DEVNULL, stdout=said, stderr=said, cwd=self.folder
+            )
+        until = time.monotonic() + _PATIENCE
+        while time.monotonic() < until and daemon.poll() is None:
+            found = re.search(ready, log.read_text(errors="replace"))
+            if found is not None:
+                return found
+            time.sleep(0.2)
+        raise RuntimeError(f"Spark's {name} did not come up; see {log}")
+
+    def _environment(self) -> Mapping[str, str]:
+        """Of a daemon and so of its executors: nothing that leads to this checkout or its environment."""
+        kept = {
+            name: os.environ[name] for name in ("HOME", "JAVA_HOME", "LANG", "PATH", "TMPDIR") if name in os.environ
+        }
+        local = self.folder / "local"
+        local.mkdir(exist_ok=True)
+        return kept | {
+            "SPARK_HOME": str(SPARK_HOME),
+            "SPARK_LOCAL_IP": LOOPBACK,
+            "SPARK_LOCAL_DIRS": str(local),
+            "SPARK_DAEMON_MEMORY": "256m",
+        }
+
+
+def kill(pid: int) -> None:
+    """kill -9 of a process and of all that it has started, whatever their groups."""
+    try:
+        first = psutil.Process(pid)
+        first.suspend()  # it starts nothing more
+        family = [*first.children(recursive=True), first]
+    except psutil.NoSuchProcess:
+        return
+    for process in family:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+    psutil.wait_procs(family[:-1], timeout=10)
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return []
