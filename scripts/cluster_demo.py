@@ -9,6 +9,7 @@ what the embedded session computes from the same lake with the same model; train
 import argparse
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -141,6 +142,7 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, help="keeps lakes and logs there; else a temporary one is removed")
     parser.add_argument("--archive", type=Path, help="an archive that scripts/pack has written")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends what was started, as Ctrl-C does
     with tempfile.TemporaryDirectory(prefix="shelfcast-cluster-") as temporary:
         folder = (given.folder or Path(temporary)).resolve()
         folder.mkdir(parents=True, exist_ok=True)

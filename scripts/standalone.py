@@ -16,7 +16,8 @@ from shelfcast.lake.java import delta_jars
 
 SPARK_HOME = Path(pyspark.__file__).parent
 LOOPBACK = "127.0.0.1"
-_PATIENCE = 90.0  # seconds for a daemon to come up, or to be seen gone
+_PATIENCE = 180.0  # seconds for a daemon to come up
+_REGISTERED = "Successfully registered with master"
 _DRIVERS_TOO = ("spark.driver.host", "spark.driver.bindAddress")
 
 
@@ -39,10 +40,10 @@ class Cluster:
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
-            found = self._start("master", "master.Master", r"Starting Spark master at (spark://\S+)")
-            self.url = found[1]
-            for _ in range(self.workers):
-                self.add_worker()
+            self._start("master", "master.Master")
+            self.url = self._await("master", r"Starting Spark master at (spark://\S+)")[1]
+            for name in [self._start_worker() for _ in range(self.workers)]:
+                self._await(name, _REGISTERED)
         except BaseException:
             self.__exit__()
             raise
@@ -56,9 +57,8 @@ class Cluster:
 
     def add_worker(self) -> str:
         """Start one more, as when a node is replaced; returns its name when the master knows it."""
-        name = f"worker-{sum(name.startswith('worker') for name in self._daemons) + 1}"
-        options = ("--cores", "1", "--memory", self.memory, "--work-dir", str(self.folder / name), self.url)
-        self._start(name, "worker.Worker", "Successfully registered with master", *options)
+        name = self._start_worker()
+        self._await(name, _REGISTERED)
         return name
 
     def kill_worker(self, name: str) -> int:
@@ -93,6 +93,7 @@ class Cluster:
         conf = {
             **dict.fromkeys(_DRIVERS_TOO, LOOPBACK),
             "spark.ui.enabled": "false",
+            "spark.driver.extraJavaOptions": f"-Djava.io.tmpdir={self.folder / 'local'}",  # for its copy of the archive
             "spark.pyspark.driver.python": python,
             "spark.pyspark.python": "./environment/bin/python" if archive else python,
         }
@@ -110,21 +111,32 @@ class Cluster:
                 stdout=subprocess.PIPE, stderr=said, text=True, cwd=self.folder,
             )  # fmt: skip
 
-    def _start(self, name: str, kind: str, ready: str, *options: str) -> re.Match[str]:
-        log = self.folder / f"{name}.log"
+    def _start_worker(self) -> str:
+        name = f"worker-{sum(name.startswith('worker') for name in self._daemons) + 1}"
+        options = ("--cores", "1", "--memory", self.memory, "--work-dir", str(self.folder / name), self.url)
+        self._start(name, "worker.Worker", *options)
+        return name
+
+    def _start(self, name: str, kind: str, *options: str) -> None:
         command = [str(SPARK_HOME / "bin" / "spark-class"), f"org.apache.spark.deploy.{kind}"]
         command += ["--host", LOOPBACK, "--port", "0", "--webui-port", "0", *options]
-        with log.open("wb") as said:
-            self._daemons[name] = daemon = subprocess.Popen(
+        with self._log(name).open("wb") as said:
+            self._daemons[name] = subprocess.Popen(
                 command, env=self._environment(), stdin=subprocess.DEVNULL, stdout=said, stderr=said, cwd=self.folder
             )
+
+    def _await(self, name: str, ready: str) -> re.Match[str]:
+        """Wait for a daemon's line in its log."""
         until = time.monotonic() + _PATIENCE
-        while time.monotonic() < until and daemon.poll() is None:
-            found = re.search(ready, log.read_text(errors="replace"))
+        while time.monotonic() < until and self._daemons[name].poll() is None:
+            found = re.search(ready, self._log(name).read_text(errors="replace"))
             if found is not None:
                 return found
             time.sleep(0.2)
-        raise RuntimeError(f"Spark's {name} did not come up; see {log}")
+        raise RuntimeError(f"Spark's {name} did not come up; see {self._log(name)}")
+
+    def _log(self, name: str) -> Path:
+        return self.folder / f"{name}.log"
 
     def _environment(self) -> Mapping[str, str]:
         """Of a daemon and so of its executors: nothing that leads to this checkout or its environment."""
