@@ -97,14 +97,16 @@ class Cluster:
             "spark.pyspark.driver.python": python,
             "spark.pyspark.python": "./environment/bin/python" if archive else python,
         }
+        # The driver has this process's environment, a checkout's packages included; executors have the archive's.
+        env = {**os.environ, **self._environment()}
+        if archive is None and "PYTHONPATH" in env:
+            conf["spark.executorEnv.PYTHONPATH"] = env["PYTHONPATH"]
         command = [str(SPARK_HOME / "bin" / "spark-submit"), "--master", self.url]
         command += ["--driver-memory", memory, "--executor-memory", memory]
         command += ["--jars", ",".join(str(jar) for jar in delta_jars())]
         command += ["--archives", f"{archive}#environment"] if archive else []
         for key, value in conf.items():
             command += ["--conf", f"{key}={value}"]
-        # The driver's packages are its Python's own, or a checkout's; executors have theirs from the archive.
-        env = self._environment() | {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
         with log.open("ab") as said:
             return subprocess.Popen(
                 [*command, str(script), *options], env=env, stdin=subprocess.DEVNULL,

@@ -34,7 +34,7 @@ def run(
     import horovod.spark
 
     context, conf = spark.sparkContext, spark.sparkContext.getConf()
-    _await_slots(spark, train.ranks, say)
+    await_slots(spark, train.ranks, say)
     carried = {name: value for name, value in os.environ.items() if name.startswith(_CARRIED)}
     host = conf.get("spark.driver.host", "localhost")
     late = threading.Event()
@@ -79,7 +79,7 @@ def _rank(job: dict[str, Any]) -> dict[str, Any]:
     return run_job({**job, "devices": list(get_available_devices())})
 
 
-def _await_slots(spark: Any, ranks: int, say: Callable[[str], None]) -> None:
+def await_slots(spark: Any, ranks: int, say: Callable[[str], None]) -> None:
     """Wait until as many tasks as there are ranks could run at once: ranks wait for each other.
 
     A cluster that grows on demand grows when Horovod's tasks are waiting, so nothing is waited for here.
