@@ -127,7 +127,7 @@ class Demo:
 def strike(cluster: Cluster, fault: Fault) -> None:
     time.sleep(fault.after)
     died = cluster.kill_worker(fault.worker)
-    say(f"killed {fault.worker} with {died} executor(s); {cluster.add_worker()} takes its place")
+    say(f"killed {fault.worker} with {died} executor(s); {cluster.start_worker()} takes its place")
 
 
 def say(line: str) -> None:

@@ -16,7 +16,7 @@ from shelfcast.lake.java import delta_jars
 
 SPARK_HOME = Path(pyspark.__file__).parent
 LOOPBACK = "127.0.0.1"
-_PATIENCE = 180.0  # seconds for a daemon to come up
+_PATIENCE = 300.0  # seconds for a daemon to come up
 _REGISTERED = "Successfully registered with master"
 _DRIVERS_TOO = ("spark.driver.host", "spark.driver.bindAddress")
 
@@ -29,11 +29,13 @@ class Cluster:
         folder: for logs, work folders and Spark's temporary files.
         workers: how many, of one core each.
         memory: what each may give to executors, as Spark writes it.
+        java: options of the drivers' JVMs.
     """
 
     folder: Path
     workers: int = 2
     memory: str = "3g"
+    java: str = ""
     url: str = ""
     _daemons: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
@@ -42,7 +44,7 @@ class Cluster:
         try:
             self._start("master", "master.Master")
             self.url = self._await("master", r"Starting Spark master at (spark://\S+)")[1]
-            for name in [self._start_worker() for _ in range(self.workers)]:
+            for name in [self.start_worker() for _ in range(self.workers)]:
                 self._await(name, _REGISTERED)
         except BaseException:
             self.__exit__()
@@ -54,12 +56,6 @@ class Cluster:
             kill(daemon.pid)
             daemon.wait()
         self._daemons.clear()
-
-    def add_worker(self) -> str:
-        """Start one more, as when a node is replaced; returns its name when the master knows it."""
-        name = self._start_worker()
-        self._await(name, _REGISTERED)
-        return name
 
     def kill_worker(self, name: str) -> int:
         """kill -9 of a worker, its executors and their Python workers, as when its host dies.
@@ -93,7 +89,8 @@ class Cluster:
         conf = {
             **dict.fromkeys(_DRIVERS_TOO, LOOPBACK),
             "spark.ui.enabled": "false",
-            "spark.driver.extraJavaOptions": f"-Djava.io.tmpdir={self.folder / 'local'}",  # for its copy of the archive
+            # Its copy of the archive lies there as well.
+            "spark.driver.extraJavaOptions": f"-Djava.io.tmpdir={self.folder / 'local'} {self.java}".strip(),
             "spark.pyspark.driver.python": python,
             "spark.pyspark.python": "./environment/bin/python" if archive else python,
         }
@@ -113,7 +110,8 @@ class Cluster:
                 stdout=subprocess.PIPE, stderr=said, text=True, cwd=self.folder,
             )  # fmt: skip
 
-    def _start_worker(self) -> str:
+    def start_worker(self) -> str:
+        """Start one more, as when a node is replaced; it registers with the master in its own time."""
         name = f"worker-{sum(name.startswith('worker') for name in self._daemons) + 1}"
         options = ("--cores", "1", "--memory", self.memory, "--work-dir", str(self.folder / name), self.url)
         self._start(name, "worker.Worker", *options)
@@ -152,6 +150,7 @@ class Cluster:
             "SPARK_LOCAL_IP": LOOPBACK,
             "SPARK_LOCAL_DIRS": str(local),
             "SPARK_DAEMON_MEMORY": "256m",
+            "SPARK_DAEMON_JAVA_OPTS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",  # they do little but start
         }
 
 

@@ -24,6 +24,7 @@ from standalone import Cluster, kill
 from shelfcast.lake.ledger import Ledger
 
 AS_OF = "2024-08-25"
+QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 SETTINGS = {
     "identity_key": "env:SHOP_KEY",
     "windows": {"context": 30, "horizon": 2},
@@ -34,6 +35,11 @@ SETTINGS = {
         "shuffle_partitions": 2,
         "conf": {
             "spark.executor.memory": "1g",
+            "spark.driver.extraJavaOptions": QUICK,
+            "spark.executor.extraJavaOptions": QUICK,
+            # Compiling a query takes longer than running it over a few rows.
+            "spark.sql.codegen.wholeStage": "false",
+            "spark.sql.codegen.factoryMode": "NO_CODEGEN",
             "spark.buffer.pageSize": "1m",
             "spark.databricks.delta.snapshotPartitions": "1",
         },
@@ -94,7 +100,7 @@ except TrainingError as error:
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with Cluster(tmp_path_factory.mktemp("cluster"), memory="2g") as running:
+    with Cluster(tmp_path_factory.mktemp("cluster"), memory="2g", java=QUICK) as running:
         yield running
 
 
@@ -168,7 +174,7 @@ def test_a_cluster_that_loses_a_worker_while_cleaning_gives_the_tables_of_the_em
     def act(line: str) -> None:
         if line.startswith("ingest: bronze/") and len(workers) == 1:
             assert cluster.kill_worker("worker-1") == 1
-            workers.append(cluster.add_worker())
+            workers.append(cluster.start_worker())
         if line == "train forecaster started":
             threading.Thread(target=watch, daemon=True).start()
 

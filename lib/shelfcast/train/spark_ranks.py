@@ -13,7 +13,7 @@ from shelfcast.settings import Train
 from shelfcast.train.rank import ERROR, run_job
 from shelfcast.train.relay import Message, listening
 
-_START_SECONDS = 120
+_START_SECONDS = 300
 # What reaches an executor of the driver's environment; paths and the rest are the executor's own.
 _CARRIED = ("AWS_", "AZURE_", "GOOGLE_", "HOROVOD_", "NCCL_")
 
