@@ -31,6 +31,9 @@ def run(
         TrainingError: if the cluster has too few task slots or the time limit was passed.
         Exception: Horovod's own, where a rank failed.
     """
+    os.environ.setdefault(
+        "TF_CPP_MIN_LOG_LEVEL", "2"
+    )  # Horovod loads TensorFlow here too, which tells how it was built
     import horovod.spark
 
     context, conf = spark.sparkContext, spark.sparkContext.getConf()
