@@ -173,7 +173,7 @@ def run(folder: Path, archive: Path, given: argparse.Namespace) -> int:
         print(f"\n{name} against embedded")
         for one in demo.compared(name):
             differing += bool(one.differs)
-            print(f"  {one.what:<40} {one.rows:>12,}  {'DIFFERS: ' + one.differs if one.differs else 'the same'}")
+            print(f"  {one.what:<50} {one.rows:>12,}  {'DIFFERS: ' + one.differs if one.differs else 'the same'}")
         print(flush=True)
     say("everything is the same" if not differing else f"{differing} comparisons differ")
     return 1 if differing else 0

@@ -10,12 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shelfcast.lake.ledger import Ledger
 from shelfcast.lake.snapshot import Snapshot
 from shelfcast.lake.tables import contract
 
 OWN = {"ingest_id", "ingested_at", "_ingest_id", "_ingested_at"}  # a lake's own: when and by which run it came
 SCORES = ("gold/forecasts", "gold/totals", "gold/recommendations")
+TRAINED = ("forecaster", "recommender")
+ERRORS = ("wape", "rmse", "pinball", "recall", "ndcg", "mrr")
 _TOLERANCE = 1e-4
 
 
@@ -56,19 +57,13 @@ def scores(one: str, other: str) -> Iterator[Compared]:
 
 
 def metrics(one: str, other: str, apart: float) -> Iterator[Compared]:
-    """What was measured of models trained in each: relative differences of at most ``apart``."""
-    left, right = ({_metric(row): row["value"] for row in _published(lake)} for lake in (one, other))
-    missing = set(left) ^ set(right)
-    worst = max(((_apart(left[key], right[key]), key) for key in set(left) & set(right)), default=(0.0, ()))
-    differs = f"{len(missing)} are in one only, such as {min(missing)}" if missing else ""
-    if worst[0] > apart:
-        differs = f"{' '.join(worst[1])}: {left[worst[1]]:.4g} and {right[worst[1]]:.4g}"
-    yield Compared(f"ops/metrics, at most {worst[0]:.2%} apart", len(left), differs)
-
-
-def steps(lake: str) -> dict[str, Any]:
-    """Step → seconds of its newest success."""
-    return {record.step: record.seconds for record in Ledger(lake).records() if record.status == "done"}
+    """Errors of the models trained in each, over all series and users: relative differences of at most ``apart``."""
+    left, right = _measured(one), _measured(other)
+    for name in sorted({*left, *right}):
+        a, b = left.get(name, math.nan), right.get(name, math.nan)
+        near = math.isclose(a, b, rel_tol=apart)
+        told = f"{' '.join(name)}: {a:.4f} and {b:.4f}"
+        yield Compared(told, 1, "" if near else f"by more than {apart:.0%}")
 
 
 def _rows(lake: str, name: str) -> pa.Table:
@@ -111,13 +106,10 @@ def _alike(a: Any, b: Any, tolerance: float) -> bool:
     return bool(a == b)
 
 
-def _published(lake: str) -> list[dict[str, Any]]:
-    return [row for row in Snapshot(lake, "ops/metrics").arrow().to_pylist() if row["value"] is not None]
-
-
-def _metric(row: dict[str, Any]) -> tuple[str, ...]:
-    return tuple(str(row[name]) for name in ("as_of", "model", "metric", "segment"))
-
-
-def _apart(a: float, b: float) -> float:
-    return 0.0 if a == b or (math.isnan(a) and math.isnan(b)) else abs(a - b) / max(abs(a), abs(b), 1e-9)
+def _measured(lake: str) -> dict[tuple[str, ...], float]:
+    """(as_of, model, metric) → value."""
+    return {
+        (str(row["as_of"]), row["model"], row["metric"]): row["value"]
+        for row in Snapshot(lake, "ops/metrics").arrow().to_pylist()
+        if row["model"] in TRAINED and row["segment"] == "all" and row["metric"].split("@")[0] in ERRORS
+    }

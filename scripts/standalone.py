@@ -57,6 +57,10 @@ class Cluster:
             kill(daemon.pid)
             daemon.wait()
         self._daemons.clear()
+        shutil.rmtree(self.folder / "local", ignore_errors=True)
+        for unpacked in self.folder.glob("worker-*/*/*/environment*"):  # gigabytes; the logs stay
+            shutil.rmtree(unpacked, ignore_errors=True)
+            unpacked.unlink(missing_ok=True)
 
     def kill_worker(self, name: str) -> int:
         """kill -9 of a worker, its executors and their Python workers, as when its host dies.
