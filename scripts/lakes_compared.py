@@ -1,6 +1,7 @@
 """Whether two lakes hold the same: tables row by row, scores up to float tolerance, trainings by their metrics."""
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from shelfcast.lake.tables import contract
 OWN = {"ingest_id", "ingested_at", "_ingest_id", "_ingested_at"}  # a lake's own: when and by which run it came
 SCORES = ("gold/forecasts", "gold/totals", "gold/recommendations")
 TRAINED = ("forecaster", "recommender")
-ERRORS = ("wape", "rmse", "pinball", "recall", "ndcg", "mrr")
+ERRORS = re.compile(r"wape|rmse|pinball|(recall|ndcg|mrr)@\d+")
 _TOLERANCE = 1e-4
 
 
@@ -111,5 +112,5 @@ def _measured(lake: str) -> dict[tuple[str, ...], float]:
     return {
         (str(row["as_of"]), row["model"], row["metric"]): row["value"]
         for row in Snapshot(lake, "ops/metrics").arrow().to_pylist()
-        if row["model"] in TRAINED and row["segment"] == "all" and row["metric"].split("@")[0] in ERRORS
+        if row["model"] in TRAINED and row["segment"] == "all" and ERRORS.fullmatch(row["metric"])
     }
