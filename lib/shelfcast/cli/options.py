@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from shelfcast.config import Loaded, load
+from shelfcast.lake.paths import adopt
 
 if TYPE_CHECKING:
     from shelfcast.terminal import Terminal
@@ -82,4 +83,6 @@ class Run:
 
 def opened(conf: Conf, set_: Set, lake: LakeUri, as_of: AsOf, as_json: bool) -> Run:
     """A command's options, with the configuration they lead to."""
-    return Run(load(conf or [], set_ or [], lake, as_of), as_json)
+    loaded = load(conf or [], set_ or [], lake, as_of)
+    adopt(loaded.settings.spark.conf)
+    return Run(loaded, as_json)

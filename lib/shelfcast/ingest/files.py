@@ -12,7 +12,7 @@ from pathlib import Path
 from pyarrow import fs
 
 from shelfcast.errors import SourceError, TableMissing
-from shelfcast.lake.paths import filesystem, is_local
+from shelfcast.lake.paths import filesystem, is_local, uri_of
 from shelfcast.lake.raw_delta import current_files
 from shelfcast.lake.step import content_id
 from shelfcast.settings import Input, Settings, Source
@@ -125,18 +125,17 @@ def _expand(base: str, pattern: str) -> list[_Found]:
     """The files a pattern stands for."""
     resolved = _resolve(base, pattern)
     files, inner = filesystem(resolved)
-    prefix = resolved[: len(resolved) - len(inner)]
     fixed = _fixed_part(inner)
     info = files.get_file_info(fixed)
     if info.type == fs.FileType.NotFound:
         return []
     if info.type == fs.FileType.File:
-        return [_Found(prefix + fixed, fixed, info.size)] if fixed == inner else []
+        return [_Found(uri_of(fixed, resolved), fixed, info.size)] if fixed == inner else []
     selector = fs.FileSelector(fixed, recursive=True)
     listed = (entry for entry in files.get_file_info(selector) if entry.type == fs.FileType.File)
     wanted = re.compile(_regex(inner.rstrip("/")) + r"(/.*)?")
     return [
-        _Found(prefix + entry.path, entry.path, entry.size)
+        _Found(uri_of(entry.path, resolved), entry.path, entry.size)
         for entry in listed
         if wanted.fullmatch(entry.path) and not _hidden(entry.path.removeprefix(fixed))
     ]

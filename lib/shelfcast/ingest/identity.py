@@ -13,7 +13,7 @@ from shelfcast.errors import ConfigError
 from shelfcast.ingest.canonical import Reading
 from shelfcast.ingest.lookups import KEYS
 from shelfcast.lake.expressions import references
-from shelfcast.lake.paths import filesystem, is_local
+from shelfcast.lake.paths import filesystem, is_local, split
 from shelfcast.settings import Settings
 
 _BLOCK = 64  # bytes of a SHA-256 block
@@ -52,6 +52,11 @@ def load_key(settings: Settings, lake: str, say: Callable[[str], None]) -> bytes
 
 def _own_key(lake: str, say: Callable[[str], None]) -> bytes:
     """The lake's own key file, made on first use; mode 0600 where the file system has modes."""
+    if not is_local(lake) and not split(lake)[1]:
+        raise ConfigError(
+            f"the lake {lake} is a whole bucket, so there is no place beside it for the key that person columns are "
+            "hashed with: set identity_key to env:NAME or file:PATH, or put the lake in a folder of the bucket"
+        )
     place = f"{lake}.identity.key"
     files, inner = filesystem(place)
     if not files.get_file_info(inner).is_file:

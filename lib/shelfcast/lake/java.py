@@ -1,4 +1,4 @@
-"""What Spark needs besides Python: a Java of its age, and Delta's jars."""
+"""What Spark needs besides Python: a Java of its age, Delta's jars, and others for an object store."""
 
 import os
 import re
@@ -21,8 +21,16 @@ def delta_jars() -> list[Path]:
 
     Empty where that folder is missing: on a cluster the platform brings its own Delta.
     """
-    folder = Path(os.environ.get("SHELFCAST_JARS") or Path(sys.prefix) / "share" / "shelfcast" / "jars")
-    return sorted(folder.glob("*.jar"))
+    return sorted(_folder().glob("*.jar"))
+
+
+def s3a_jars() -> list[Path]:
+    """Sorted jars that Spark reads and writes s3a:// with, where ``scripts/fetch_jars.py s3a`` has brought them."""
+    return sorted((_folder() / "s3a").glob("*.jar"))
+
+
+def _folder() -> Path:
+    return Path(os.environ.get("SHELFCAST_JARS") or Path(sys.prefix) / "share" / "shelfcast" / "jars")
 
 
 def require_java() -> None:

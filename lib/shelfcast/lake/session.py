@@ -13,8 +13,8 @@ from pyspark.logger import PySparkLogger
 from pyspark.sql import SparkSession
 
 from shelfcast.errors import EnvironmentProblem
-from shelfcast.lake.java import delta_jars, require_java
-from shelfcast.lake.paths import is_local, normalise
+from shelfcast.lake.java import delta_jars, require_java, s3a_jars
+from shelfcast.lake.paths import is_local, is_s3, normalise, spark_options
 from shelfcast.settings import Settings
 
 _GATEWAY = "PYSPARK_GATEWAY_PORT"  # spark-submit has started Spark's JVM, here or on a cluster's node
@@ -47,7 +47,7 @@ def build(settings: Settings, name: str = "shelfcast") -> SparkSession:
     """A session as configured; the running one where the platform has started it, or what spark-submit began.
 
     Raises:
-        EnvironmentProblem: if Java or Delta's jars are missing.
+        EnvironmentProblem: if Java, Delta's jars or those of the lake's object store are missing.
     """
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     options = dict(_ALWAYS)
@@ -125,7 +125,16 @@ def _own(settings: Settings) -> dict[str, str]:
     jars = [str(path) for path in delta_jars()]
     if not jars:
         raise EnvironmentProblem("Delta's jars are missing: run scripts/setup, or name their folder in SHELFCAST_JARS")
-    options = {"spark.driver.memory": settings.spark.driver_memory, "spark.jars": ",".join(jars)}
+    of_s3a = [str(path) for path in s3a_jars()]
+    places = [settings.lake, *(source.root or "" for source in settings.sources.values())]
+    remote = [place for place in places if is_s3(place)]
+    if remote and not of_s3a and not {"spark.jars", "spark.jars.packages"} & settings.spark.conf.keys():
+        raise EnvironmentProblem(
+            f"{remote[0]} needs jars that are not in this environment: run {sys.executable} scripts/fetch_jars.py s3a, "
+            "or name yours in spark.conf, e.g. as spark.jars.packages"
+        )
+    options = {"spark.driver.memory": settings.spark.driver_memory, "spark.jars": ",".join(jars + of_s3a)}
     if settings.spark.master.startswith("local"):
         options |= _LOCAL
+    options |= spark_options()
     return options | {"spark.master": settings.spark.master}

@@ -1,6 +1,8 @@
 """Reads of one table version without a JVM: training ranks, the report and ``show`` read this way."""
 
+import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -8,8 +10,8 @@ import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
-from shelfcast.errors import TableMissing
-from shelfcast.lake.paths import normalise, storage_options, table_uri
+from shelfcast.errors import EnvironmentProblem, TableMissing
+from shelfcast.lake.paths import is_local, normalise, storage_options, table_uri
 
 
 class Snapshot:
@@ -22,12 +24,14 @@ class Snapshot:
 
     Raises:
         TableMissing: if there is no such table or version.
+        EnvironmentProblem: if the lake's store does not answer.
     """
 
     def __init__(self, lake: str, table: str, version: int | None = None) -> None:
         uri = table_uri(normalise(lake), table)
         try:
-            self._delta = DeltaTable(uri, version=version, storage_options=storage_options(uri))
+            with _answered(uri):
+                self._delta = DeltaTable(uri, version=version, storage_options=storage_options(uri))
         except (TableNotFoundError, FileNotFoundError) as error:
             raise TableMissing(f"table {table} is not in the lake {lake}: run the step that writes it first") from error
         self.table = table
@@ -37,7 +41,8 @@ class Snapshot:
     @staticmethod
     def exists(lake: str, table: str) -> bool:
         uri = table_uri(normalise(lake), table)
-        return bool(DeltaTable.is_deltatable(uri, storage_options=storage_options(uri)))
+        with _answered(uri):
+            return bool(DeltaTable.is_deltatable(uri, storage_options=storage_options(uri)))
 
     def dataset(self) -> ds.Dataset:
         """The version as a pyarrow dataset: projections and filters are pushed down to files and row groups."""
@@ -69,3 +74,21 @@ class Snapshot:
 
     def history(self, limit: int | None = None) -> list[dict[str, object]]:
         return self._delta.history(limit)
+
+
+@contextmanager
+def _answered(uri: str) -> Iterator[None]:
+    """Raises an EnvironmentProblem with the store's own last words where an object store refuses or is not there."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if is_local(uri):
+            raise
+        said = re.sub(r"\x1b\[\d+m", "", str(error))
+        lines = [line.strip(" \t↳") for line in said.splitlines() if line.strip()]
+        raise EnvironmentProblem(
+            f"{uri} cannot be read: {lines[-1][:300] if lines else error}; check that the bucket or container is "
+            "there, and the credentials, region and endpoint in the environment (AWS_*, AZURE_*, GOOGLE_*)"
+        ) from error
