@@ -10,6 +10,7 @@ from shelfcast.ingest.arrivals import Arrival
 from shelfcast.ingest.canonical import check_columns
 from shelfcast.ingest.files import RawFile, root
 from shelfcast.ingest.identity import transform
+from shelfcast.ingest.raw_schema import check_types
 from shelfcast.ingest.read import SPARK_ERRORS, about_reading, read_files, unreadable
 from shelfcast.lake.step import Step
 
@@ -21,22 +22,28 @@ def write_bronze(step: Step, arrival: Arrival, policies: Mapping[str, str], key:
         policies: raw column that names a person → what becomes of it.
 
     Raises:
-        SourceError: if a file cannot be read, lacks a column the source names, or holds no record.
+        SourceError: if a file cannot be read, lacks a column the source names and cannot do without, holds another type
+            than files before, or holds no record.
     """
     reading = arrival.reading
     salt = key if "hash" in policies.values() else b""
     frame = read_files(step.spark, arrival.new, reading.given, root(reading.source, reading.of), salt)
     raw = [name for name in frame.columns if not name.startswith("_")]
-    check_columns(step.spark, reading, raw, named(arrival.new))
+    stored = step.read(reading.bronze) if step.has(reading.bronze) else None
+    before = [name for name in stored.columns if not name.startswith("_")] if stored is not None else []
+    check_columns(step.spark, reading, raw, named(arrival.new), before)
+    if lacking := sorted(set(before) - set(raw) - {name for name, policy in policies.items() if policy == "drop"}):
+        step.say(f"{reading.bronze}: {named(arrival.new)} lack(s) {', '.join(lacking)}, which earlier files had")
     frame = transform(frame, policies, key).withColumns(
         {"_ingest_id": F.lit(arrival.ingest_id), "_ingested_at": F.lit(arrival.at)}
     )
+    if stored is not None:
+        check_types(frame.schema, stored.schema, named(arrival.new), reading.bronze)
     slices = {str(arrival.ingest_id)}
     try:
         if frame.isEmpty():
             raise SourceError(f"source {reading.source}, input {reading.input}: {named(arrival.new)} hold(s) no record")
-        if arrival.replaced:
-            stored = step.read(reading.bronze)
+        if arrival.replaced and stored is not None:
             touched = {known.ingest_id for known in arrival.known if known.file in arrival.replaced}
             stays = stored.where(F.col("_ingest_id").isin(*touched) & ~F.col("_file").isin(*arrival.replaced))
             frame = frame.unionByName(stays, allowMissingColumns=True)

@@ -19,6 +19,7 @@ ARRIVAL = ("source", "ingest_id", "ingested_at")
 _DERIVED = {"event_id", "week_start", "event_date", "known_from", *ARRIVAL}
 _DATED = {"redemptions": "redeemed_on", "reviews": "reviewed_on"}
 IMPUTED = {"quantity": 1.0, "store_id": "*"}
+_NEVER_GUESSED = ("event_type", "quantity")  # where earlier files said it, a default would be wrong
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _THURSDAY = 3
 
@@ -68,8 +69,14 @@ class Reading:
         return named
 
 
-def check_columns(spark: SparkSession, reading: Reading, have: Iterable[str], files: str) -> None:
+def check_columns(
+    spark: SparkSession, reading: Reading, have: Iterable[str], files: str, before: Iterable[str] = ()
+) -> None:
     """Check that what the source's YAML names is in the files and in the table it fills.
+
+    Args:
+        before: columns of files read earlier: where these have one that a canonical column can do without, later
+            files may lack it.
 
     Raises:
         ConfigError: for an unknown canonical column or an expression that is none.
@@ -80,12 +87,14 @@ def check_columns(spark: SparkSession, reading: Reading, have: Iterable[str], fi
     for name in reading.given.columns:
         if name not in allowed:
             raise ConfigError(f"{reading.key('columns')}: {reading.table} has no column {name}; it has {allowed}")
-    columns = list(have)
+    columns, known = list(have), list(before)
+    needed = {reading.key(f"columns.{name}") for name in (*promised.required(), *_NEVER_GUESSED)}
     for key, text in reading.expressions().items():
         found = references(spark, text, key)
         plain = key.startswith((reading.key("columns."), reading.key("where"))) and not _looks_up(found)
         raw = {n[0] for n in found if n[0] != "_time_zone"} if plain else {n[1] for n in found if n[0] == "raw"}
-        require_columns(sorted(raw), columns, key, files)
+        spared = known if key.startswith(reading.key("columns.")) and key not in needed else []
+        require_columns(sorted(raw), [*columns, *spared], key, files)
 
 
 def canonical(bronze: DataFrame, reading: Reading, lookup: Lookup) -> DataFrame:

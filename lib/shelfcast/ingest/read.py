@@ -7,7 +7,6 @@ from typing import Any
 from urllib.parse import quote
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, DataFrameReader, SparkSession, Window
@@ -18,11 +17,13 @@ from shelfcast.errors import SourceError
 from shelfcast.ingest.files import RawFile
 from shelfcast.ingest.lines import read_csv, read_json
 from shelfcast.ingest.names import storable
-from shelfcast.lake.paths import filesystem, is_local
+from shelfcast.ingest.raw_schema import conflict, footer
+from shelfcast.lake.paths import is_local
 from shelfcast.settings import Input
 
 _FOLDER = re.compile(r"^[A-Za-z_][\w-]*=[^/]+$")
 _THREADS = 16
+_UNLIKE = "CANNOT_MERGE_SCHEMAS"
 SPARK_ERRORS = (PySparkException, Py4JError)
 
 
@@ -34,7 +35,7 @@ def read_files(spark: SparkSession, files: Sequence[RawFile], given: Input, base
         salt: goes into the hash of a line.
 
     Raises:
-        SourceError: naming the file, if one cannot be read.
+        SourceError: naming the file, if one cannot be read, and the column, if its type differs between files.
     """
     reader = spark.read.option("__globPaths__", "false")
     if all(_in_folders(file.path) for file in files):
@@ -57,13 +58,14 @@ def read_files(spark: SparkSession, files: Sequence[RawFile], given: Input, base
     except SPARK_ERRORS as error:
         if not about_reading(error, files):
             raise
-        raise unreadable(error, files) from error
+        changed = conflict(files) if _UNLIKE in str(error) else None
+        raise changed or unreadable(error, files) from error
 
 
 def about_reading(error: Exception, files: Sequence[RawFile]) -> bool:
     """Whether an error of Spark is about a raw file, and not about what it was doing with it."""
     text = str(error)
-    marks = ("FAILED_READ_FILE", "EOFException", "ZipException", "Unexpected end of", "CANNOT_MERGE_SCHEMAS")
+    marks = ("FAILED_READ_FILE", "EOFException", "ZipException", "Unexpected end of", _UNLIKE)
     return any(mark in text for mark in marks) or any(file.uri in text for file in files)
 
 
@@ -95,23 +97,13 @@ def _nanoseconds(files: Sequence[RawFile]) -> set[str]:
         SourceError: naming the first file that is no whole Parquet file.
     """
     with ThreadPoolExecutor(_THREADS) as pool:
-        schemas = list(pool.map(_schema, files))
+        schemas = list(pool.map(footer, files))
     return {
         field.name
         for schema in schemas
         for field in schema
         if pa.types.is_timestamp(field.type) and field.type.unit == "ns"
     }
-
-
-def _schema(file: RawFile) -> pa.Schema:
-    files, inner = filesystem(file.uri)
-    try:
-        return pq.read_schema(inner, filesystem=files)
-    except (OSError, pa.ArrowException) as error:
-        raise SourceError(
-            f"file {file.uri} is no whole Parquet file, it may be truncated; export it again ({error})"
-        ) from error
 
 
 def _columnar(frame: DataFrame, nanos: set[str], base: str) -> DataFrame:

@@ -98,7 +98,7 @@ class Contract:
             wanted = spark_type(column.type)
             if column.name not in have:
                 raise ContractError(f"table {self.name}: the frame lacks column {column.name} ({column.type})")
-            if not _same(have[column.name], wanted):
+            if not same_type(have[column.name], wanted):
                 raise ContractError(
                     f"table {self.name}: column {column.name} is {have[column.name].simpleString()}, "
                     f"the contract says {wanted.simpleString()}; cast it before writing"
@@ -127,13 +127,13 @@ class Contract:
         return F.coalesce(F.col(f"`{name}`"), failure).alias(name)
 
 
-def _same(left: DataType, right: DataType) -> bool:
+def same_type(left: DataType, right: DataType) -> bool:
     """Equal types, nullability inside arrays and structs aside."""
     if isinstance(left, ArrayType) and isinstance(right, ArrayType):
-        return _same(left.elementType, right.elementType)
+        return same_type(left.elementType, right.elementType)
     if isinstance(left, StructType) and isinstance(right, StructType):
         return [f.name for f in left] == [f.name for f in right] and all(
-            _same(a.dataType, b.dataType) for a, b in zip(left, right, strict=True)
+            same_type(a.dataType, b.dataType) for a, b in zip(left, right, strict=True)
         )
     return left.simpleString() == right.simpleString()
 

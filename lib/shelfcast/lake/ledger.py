@@ -4,7 +4,7 @@ import json
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -160,7 +160,10 @@ class Ledger:
         data = pa.Table.from_pylist(rows, schema=arrow_schema(contract(table)))
         if predicate is not None and not Snapshot.exists(self.lake, table):
             mode, predicate = "append", None
-        write_deltalake(uri, data, mode=mode, predicate=predicate, storage_options=storage_options(uri))
+        # A ledger that an older version has written gets the columns that were declared since.
+        write_deltalake(
+            uri, data, mode=mode, predicate=predicate, schema_mode="merge", storage_options=storage_options(uri)
+        )
 
 
 def way_mark(way: str | None) -> str:
@@ -178,4 +181,5 @@ def _row(record: Record) -> dict[str, Any]:
 
 def _record(row: Mapping[str, Any]) -> Record:
     parsed = {name: json.loads(row[name]) if row[name] else {} for name in _JSON}
-    return Record(**{**row, **parsed})
+    own = {one.name for one in fields(Record)}  # a newer version may have written more
+    return Record(**{name: value for name, value in {**row, **parsed}.items() if name in own})

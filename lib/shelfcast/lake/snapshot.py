@@ -9,9 +9,12 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
+from pyspark.sql.pandas.types import to_arrow_type
 
 from shelfcast.errors import EnvironmentProblem, TableMissing
+from shelfcast.lake.contract import spark_type
 from shelfcast.lake.paths import is_local, normalise, storage_options, table_uri
+from shelfcast.lake.tables import CONTRACTS
 
 
 class Snapshot:
@@ -45,10 +48,19 @@ class Snapshot:
             return bool(DeltaTable.is_deltatable(uri, storage_options=storage_options(uri)))
 
     def dataset(self) -> ds.Dataset:
-        """The version as a pyarrow dataset: projections and filters are pushed down to files and row groups."""
+        """The version as a pyarrow dataset: projections and filters are pushed down to files and row groups.
+
+        Columns that were declared after the table was written are there, and null.
+        """
         if self._dataset is None:
-            self._dataset = self._delta.to_pyarrow_dataset()
+            stored = self._delta.to_pyarrow_dataset()
+            missing = [field for field in self._declared() if field.name not in stored.schema.names]
+            self._dataset = stored.replace_schema(pa.schema([*stored.schema, *missing])) if missing else stored
         return self._dataset
+
+    def _declared(self) -> Iterator[pa.Field]:
+        for column in CONTRACTS[self.table].columns if self.table in CONTRACTS else ():
+            yield pa.field(column.name, to_arrow_type(spark_type(column.type), timezone="UTC"))
 
     def arrow(self, columns: Sequence[str] | None = None, where: pc.Expression | None = None) -> pa.Table:
         """Rows as one Arrow table; the caller bounds it by ``where`` and ``columns``."""

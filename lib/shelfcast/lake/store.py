@@ -6,10 +6,11 @@ from datetime import date
 
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 from pyspark.sql.types import StructField, StructType
 
 from shelfcast.errors import ContractError, TableMissing
-from shelfcast.lake.contract import Contract
+from shelfcast.lake.contract import Contract, same_type, spark_type
 from shelfcast.lake.paths import normalise, table_uri
 from shelfcast.lake.snapshot import Snapshot
 from shelfcast.lake.tables import contract
@@ -18,6 +19,8 @@ SliceValue = date | str
 # Least and greatest values of a file's columns would let readers skip files; slices do that already, and finding them
 # takes as long as all the rest of a write of texts. Rows are counted in any case.
 _NO_STATISTICS = ("delta.dataSkippingNumIndexedCols", "0")
+
+_WIDENS = {("int", "bigint"), ("int", "double"), ("float", "double"), ("date", "timestamp")}
 
 
 class Lake:
@@ -52,11 +55,20 @@ class Lake:
     def read(self, table: str, version: int | None = None) -> DataFrame:
         """A table, pinned at ``version`` if given.
 
+        Columns that were declared after the table was written are there, and null.
+
         Raises:
             TableMissing: if the table has not been written.
         """
         if not self.exists(table):
             raise TableMissing(f"table {table} is not in the lake {self.uri}: run the step that writes it first")
+        frame = self._stored(table, version)
+        missing = [column for column in contract(table).columns if column.name not in frame.columns]
+        if not missing:
+            return frame
+        return frame.withColumns({one.name: F.lit(None).cast(spark_type(one.type)) for one in missing})
+
+    def _stored(self, table: str, version: int | None = None) -> DataFrame:
         reader = self.spark.read.format("delta")
         if version is not None:
             reader = reader.option("versionAsOf", version)
@@ -91,11 +103,16 @@ class Lake:
         if promised.slice is not None:
             writer = writer.partitionBy(promised.slice)
         if self.exists(table):
-            self._check_stored(table, fitted)
-            if slices is not None:
+            stored = self._stored(table).schema
+            if slices is None:
+                if _shape(stored) != _shape(fitted.schema):  # nothing that was stored stays, nor need its columns
+                    writer = writer.option("overwriteSchema", "true")
+            else:
+                if wider := check_stored(promised, table, stored, fitted.schema):
+                    self._widen(promised, table, wider, run_id)
                 writer = writer.option("replaceWhere", _where(promised, table, slices))
-            if promised.open or self._lacks(table, promised.names()):
-                writer = writer.option("mergeSchema", "true")
+                if promised.open or not set(promised.names()) <= set(stored.names):
+                    writer = writer.option("mergeSchema", "true")
         else:
             writer = writer.option(*_NO_STATISTICS)
         try:
@@ -104,20 +121,52 @@ class Lake:
             raise _refusal(table, error) from error
         return self.version(table)
 
-    def _lacks(self, table: str, names: Sequence[str]) -> bool:
-        """Whether the stored table is older than a declared column, which is then added to it, null in old rows."""
-        return not set(names) <= set(self.read(table).columns)
+    def _widen(self, promised: Contract, table: str, wider: Sequence[StructField], run_id: str) -> None:
+        """Write a table that an older version of shelfcast has written anew in today's types, in one commit."""
+        frame = self._stored(table)
+        frame = frame.withColumns({field.name: F.col(field.name).cast(field.dataType) for field in wider})
+        writer = frame.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
+        writer = writer.option("userMetadata", run_id)
+        if promised.slice is not None:
+            writer = writer.partitionBy(promised.slice)
+        writer.save(table_uri(self.uri, table))
 
-    def _check_stored(self, table: str, frame: DataFrame) -> None:
-        """Refuse a frame whose column has another type than the stored table's."""
-        stored = {field.name: field for field in self.read(table).schema.fields}
-        for field in frame.schema.fields:
-            before = stored.get(field.name)
-            if before is not None and _loose(before) != _loose(field):
-                raise ContractError(
-                    f"table {table}: column {field.name} is stored as {before.dataType.simpleString()} "
-                    f"but arrives as {field.dataType.simpleString()}; cast it in the source's YAML"
-                )
+
+def check_stored(promised: Contract, table: str, stored: StructType, arriving: StructType) -> list[StructField]:
+    """The arriving columns whose stored type is narrower: an older version of shelfcast wrote them.
+
+    Raises:
+        ContractError: naming the column, both types and what to do, where the types do not go together, or where the
+            stored rows lack a column that is required now.
+    """
+    wider = []
+    for field in arriving:
+        before = stored[field.name].dataType if field.name in stored.names else None
+        if before is None and field.name in promised.required():
+            raise ContractError(f"table {table}: column {field.name} is required but not stored; {_way_out(table)}")
+        if before is None or same_type(before, field.dataType):
+            continue
+        kinds = before.simpleString(), field.dataType.simpleString()
+        if promised.open or kinds not in _WIDENS:
+            said = f"column {field.name} is stored as {kinds[0]} but arrives as {kinds[1]}"
+            raise ContractError(f"table {table}: {said}; {_way_out(table)}")
+        wider.append(field)
+    return wider
+
+
+def _way_out(table: str) -> str:
+    room = table.partition("/")[0]
+    if room == "bronze":
+        return "give the new records an input of their own in the source's YAML"
+    away = {"silver": "the lake's folder silver", "gold": "the lake's folders gold and ops/published"}
+    return (
+        f"an older version of shelfcast wrote the table: move {away.get(room, f'the table {table}')} away "
+        "and run again with --force"
+    )
+
+
+def _shape(schema: StructType) -> list[tuple[str, str]]:
+    return [(field.name, field.dataType.simpleString()) for field in schema]
 
 
 def _refusal(table: str, error: PySparkException) -> Exception:
@@ -127,10 +176,6 @@ def _refusal(table: str, error: PySparkException) -> Exception:
         said = line.removeprefix("[USER_RAISED_EXCEPTION] ").partition(" SQLSTATE")[0]
         return ContractError(said if table in said else f"table {table}: {said}")
     return error
-
-
-def _loose(field: StructField) -> str:
-    return StructType([field]).simpleString()
 
 
 def _text(value: SliceValue) -> str:
