@@ -27,7 +27,15 @@ ROOT = Path(__file__).parents[2]
 LAKE, WORLD, RAW = "s3a://shop/lake", "s3a://shop/world", "s3a://shop/raw"
 FIRST, SECOND = "2024-03-10", "2024-03-17"  # of twelve weeks the end of the tenth and of the eleventh
 SMALL: dict[str, Any] = {
-    "spark": {"master": "local[2]", "driver_memory": "1g", "shuffle_partitions": 2},
+    "spark": {
+        "master": "local[2]", "driver_memory": "1g", "shuffle_partitions": 2,
+        "conf": {  # a few rows a query: compiling it well would take most of the time
+            "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
+            "spark.sql.codegen.wholeStage": "false",
+            "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+            "spark.databricks.delta.snapshotPartitions": "1",
+        },
+    },
     "windows": {"context": 30, "horizon": 2},
     "forecaster": {"units": 4, "layers": 1, "dense": 6, "epochs": 1, "seeds": 1, "least_steps": 1},
     "recommender": {
