@@ -164,7 +164,7 @@ def test_weekly_runs_on_an_object_store_lose_nothing_and_double_nothing(shop: Sh
     versions, published = shop.versions(), Ledger(LAKE).published()
     assert published.keys() == {"gold/forecasts", "gold/totals", "gold/recommendations"}
     assert any(key.startswith("lake/models/forecaster/") for key in shop.keys("lake/models/"))
-    assert shop.keys("lake/reports/") == [f"lake/reports/{FIRST}.html"]
+    assert f"lake/reports/{FIRST}.html" in shop.keys("lake/reports/")
 
     # the same week again
     before = shop.keys("lake/")
