@@ -9,11 +9,12 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
+from pyarrow import fs
 from pyspark.sql.pandas.types import to_arrow_type
 
 from shelfcast.errors import EnvironmentProblem, TableMissing
 from shelfcast.lake.contract import spark_type
-from shelfcast.lake.paths import is_local, normalise, storage_options, table_uri
+from shelfcast.lake.paths import filesystem, is_local, normalise, storage_options, table_uri
 from shelfcast.lake.tables import CONTRACTS
 
 
@@ -38,6 +39,7 @@ class Snapshot:
         except (TableNotFoundError, FileNotFoundError) as error:
             raise TableMissing(f"table {table} is not in the lake {lake}: run the step that writes it first") from error
         self.table = table
+        self._uri = uri
         self.version = self._delta.version()
         self._dataset: ds.Dataset | None = None
 
@@ -53,7 +55,10 @@ class Snapshot:
         Columns that were declared after the table was written are there, and null.
         """
         if self._dataset is None:
-            stored = self._delta.to_pyarrow_dataset()
+            # pyarrow's own file system: deltalake's is one in Python, which reads that are still under way when the
+            # interpreter ends would call, and the process would abort.
+            store, folder = filesystem(self._uri)
+            stored = self._delta.to_pyarrow_dataset(filesystem=fs.SubTreeFileSystem(folder, store))
             missing = [field for field in self._declared() if field.name not in stored.schema.names]
             self._dataset = stored.replace_schema(pa.schema([*stored.schema, *missing])) if missing else stored
         return self._dataset
