@@ -6,6 +6,7 @@ environment variable DEFAULT_ARTIFACT_REPOSITORY names a mirror. Where that reso
 Maven does it with the machine's own settings. SHELFCAST_JARS names another folder than the environment's.
 """
 
+import argparse
 import os
 import re
 import shutil
@@ -195,10 +196,17 @@ def _artifact(file_name: str) -> str:
     return re.split(r"-\d", file_name, maxsplit=1)[0]
 
 
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Brings jars into the environment.")
+    parser.add_argument("kind", nargs="?", choices=KINDS, default="delta")
+    # a step of the above in a process of its own, and the folder it works in
+    parser.add_argument("step", nargs="?", choices=["resolve", "check"], help=argparse.SUPPRESS)
+    parser.add_argument("work", nargs="?", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
 if __name__ == "__main__":
-    if len(sys.argv) == 4:
-        {"resolve": resolve, "check": check}[sys.argv[2]](sys.argv[1], sys.argv[3])
-    elif len(sys.argv) > 2 or sys.argv[-1] not in (__file__, *KINDS):
-        raise SystemExit(f"usage: {sys.argv[0]} [{'|'.join(KINDS)}]")
-    else:
-        raise SystemExit(main(sys.argv[1] if len(sys.argv) == 2 else "delta"))
+    given = arguments()
+    if given.step is None:
+        raise SystemExit(main(given.kind))
+    {"resolve": resolve, "check": check}[given.step](given.kind, given.work)

@@ -30,7 +30,7 @@ SMALL: dict[str, Any] = {
     "spark": {
         "master": "local[2]", "driver_memory": "1g", "shuffle_partitions": 2,
         "conf": {  # a few rows a query: compiling it well would take most of the time
-            "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
+            "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m",
             "spark.sql.codegen.wholeStage": "false",
             "spark.sql.codegen.factoryMode": "NO_CODEGEN",
             "spark.databricks.delta.snapshotPartitions": "1",
@@ -145,7 +145,6 @@ def whole(document: dict[str, Any]) -> None:
     assert lists["repeated_products"] == 0
 
 
-@pytest.mark.xfail(reason="the last run's printed JSON could not be read once; not understood yet", strict=False)
 @pytest.mark.slow
 def test_weekly_runs_on_an_object_store_lose_nothing_and_double_nothing(shop: Shop) -> None:
     small = ("--events", "2000", "--users", "40", "--products", "12", "--stores", "2", "--weeks", "12")

@@ -61,6 +61,12 @@ def test_a_second_setup_is_silent_and_quick() -> None:
     assert time.monotonic() - started < 1
 
 
+def test_fetching_jars_that_are_there_needs_no_argument_and_is_silent() -> None:
+    done = run(sys.executable, ROOT / "scripts" / "fetch_jars.py", **os.environ)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 def test_setup_without_java_names_what_to_install_and_makes_no_environment(checkout: Path, tools: Path) -> None:
     done = run(checkout / "scripts" / "setup", PATH=str(tools))
 

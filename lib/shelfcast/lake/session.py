@@ -63,7 +63,7 @@ def build(settings: Settings, name: str = "shelfcast") -> SparkSession:
     builder = SparkSession.builder.appName(name)
     for key, value in (options | settings.spark.conf).items():
         builder = builder.config(key, value)
-    with _stderr_to(_log_file(settings.lake)):
+    with _output_to(_log_file(settings.lake)):
         session = builder.getOrCreate()  # of a running session, only what can change is changed
     session.sparkContext.setLogLevel("ERROR")
     if submitted:
@@ -106,18 +106,25 @@ def _log_file(lake: str) -> Path:
 
 
 @contextmanager
-def _stderr_to(path: Path) -> Iterator[None]:
-    """Processes started inside write their stderr to a file; this one's own is as before afterwards."""
-    sys.stderr.flush()
-    kept = os.dup(2)
+def _output_to(path: Path) -> Iterator[None]:
+    """Processes started inside write stdout and stderr to a file; this one's own are as before afterwards.
+
+    stdout too: it is the command's document, and the JVM writes its own warnings there.
+    """
+    streams = {1: sys.stdout, 2: sys.stderr}
+    for stream in streams.values():
+        stream.flush()
+    kept = {number: os.dup(number) for number in streams}
     try:
         with path.open("ab") as log:
-            os.dup2(log.fileno(), 2)
+            for number in streams:
+                os.dup2(log.fileno(), number)
         yield
     finally:
-        sys.stderr.flush()
-        os.dup2(kept, 2)
-        os.close(kept)
+        for number, stream in streams.items():
+            stream.flush()
+            os.dup2(kept[number], number)
+            os.close(kept[number])
 
 
 def _own(settings: Settings) -> dict[str, str]:
