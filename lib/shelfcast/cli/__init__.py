@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -96,6 +97,29 @@ def tables(
     parts = [rows(f"Tables in {run.lake}", shown)]
     parts += [facts(f"Published {name}", figure) for name, figure in figures.items()]
     run.print({"lake": run.lake, "tables": listed, "figures": figures}, *parts)
+
+
+@app.command()
+def maintain(
+    tables: Annotated[list[str] | None, typer.Argument(help="All tables if none is named.", show_default=False)] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    conf: Conf = None, set_: Set = None, lake: LakeUri = None, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Join small files, order rows by series or user, delete files that no reader needs any more."""
+    from shelfcast.lake import maintenance, session
+    from shelfcast.lake.store import Lake
+    from shelfcast.terminal import rows
+
+    run = opened(conf, set_, lake, None, as_json)
+    settings = run.loaded.settings
+    with run.terminal() as terminal:
+        opened_lake = Lake(lambda: session.build(settings), settings.lake)
+        done = maintenance.maintain(
+            opened_lake, settings.maintenance, tables or [], dry_run, terminal.begin("maintain", "*")
+        )
+    listed = [asdict(one) for one in done]
+    title = f"{'To be maintained' if dry_run else 'Maintained'} in {settings.lake}"
+    run.print({"lake": settings.lake, "dry_run": dry_run, "tables": listed}, rows(title, listed))
 
 
 @app.command()

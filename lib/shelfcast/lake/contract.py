@@ -69,6 +69,7 @@ class Contract:
         key: columns whose values together are unique.
         slice: the column a slice is one value of, and the table's partition; none for small whole tables.
         personal: whether rows speak of single persons.
+        clustered: columns that compaction orders the rows of a slice by.
         open: whether further columns than the declared may follow (bronze keeps whatever it read).
     """
 
@@ -79,6 +80,7 @@ class Contract:
     slice: str | None = None
     personal: bool = False
     open: bool = False
+    clustered: tuple[str, ...] = ()
 
     def names(self) -> list[str]:
         return [c.name for c in self.columns]

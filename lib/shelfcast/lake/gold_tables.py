@@ -27,6 +27,7 @@ GOLD: tuple[Contract, ...] = (
         ),
         key=("grain", "product_id", "store_id", "period_start"),
         slice="week_start",
+        clustered=("product_id", "store_id"),
     ),
     Contract(
         "gold/covariates",
@@ -42,6 +43,7 @@ GOLD: tuple[Contract, ...] = (
         ),
         key=("grain", "product_id", "store_id", "period_start"),
         slice="week_start",
+        clustered=("product_id", "store_id"),
     ),
     Contract(
         "gold/series",
@@ -70,6 +72,7 @@ GOLD: tuple[Contract, ...] = (
         ),
         key=("grain", "product_id", "store_id", "as_of"),
         slice="as_of",
+        clustered=("product_id", "store_id"),
     ),
     Contract(
         "gold/windows",
@@ -100,6 +103,7 @@ GOLD: tuple[Contract, ...] = (
         ),
         key=("grain", "product_id", "store_id", "cutoff"),
         slice="cutoff",
+        clustered=("bucket",),
     ),
     Contract(
         "gold/launches",
@@ -147,6 +151,7 @@ GOLD: tuple[Contract, ...] = (
         ),
         key=("user_id", "week_start"),
         slice="week_start",
+        clustered=("bucket",),
         personal=True,
     ),
     Contract(
@@ -172,6 +177,7 @@ GOLD: tuple[Contract, ...] = (
         ),
         key=("as_of", "grain", "product_id", "store_id", "horizon", "cumulative"),
         slice="as_of",
+        clustered=("product_id", "store_id"),
     ),
     Contract(
         "gold/totals",
@@ -228,6 +234,7 @@ GOLD: tuple[Contract, ...] = (
         ),
         key=("as_of", "user_id", "rank"),
         slice="as_of",
+        clustered=("user_id",),
         personal=True,
     ),
 )

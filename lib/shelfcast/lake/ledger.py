@@ -3,13 +3,12 @@
 import json
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from deltalake import write_deltalake
 from pyspark.sql.pandas.types import to_arrow_type
 
@@ -125,18 +124,32 @@ class Ledger:
         rows = [{"as_of": as_of, "table": t, "version": v, "run_id": run_id} for t, v in sorted(versions.items())]
         self._write("ops/published", rows, mode="overwrite", predicate=f"as_of = '{as_of.isoformat()}'")
 
+    def move(self, table: str, days: Sequence[date], version: int) -> None:
+        """Let readers of days see another version of a table, which holds the same, in one commit."""
+        if not days:
+            return
+        rows = [row for row in Snapshot(self.lake, "ops/published").arrow().to_pylist() if row["as_of"] in set(days)]
+        for row in rows:
+            row["version"] = version if row["table"] == table else row["version"]
+        predicate = f"as_of IN ({', '.join(repr(day.isoformat()) for day in days)})"
+        self._write("ops/published", rows, mode="overwrite", predicate=predicate)
+
     def published(self, as_of: date | None = None) -> dict[str, int]:
         """Table → version that readers of ``as_of`` (the newest if None) see."""
-        if not Snapshot.exists(self.lake, "ops/published"):
-            return {}
-        table = Snapshot(self.lake, "ops/published").arrow()
-        day = as_of or pc.max(table["as_of"]).as_py()
-        return {row["table"]: row["version"] for row in table.to_pylist() if row["as_of"] == day}
+        found = self.publications()
+        return found.get(as_of or max(found, default=date.min), {})
 
     def published_days(self) -> list[date]:
+        return list(self.publications())
+
+    def publications(self) -> dict[date, dict[str, int]]:
+        """Day, from the first on → table → version that its readers see."""
         if not Snapshot.exists(self.lake, "ops/published"):
-            return []
-        return sorted(set(Snapshot(self.lake, "ops/published").arrow(["as_of"])["as_of"].to_pylist()))
+            return {}
+        found: dict[date, dict[str, int]] = defaultdict(dict)
+        for row in Snapshot(self.lake, "ops/published").arrow().sort_by("as_of").to_pylist():
+            found[row["as_of"]][row["table"]] = row["version"]
+        return dict(found)
 
     def replace_metrics(self, as_of: date, rows: Iterable[Mapping[str, Any]], way: str | None = None) -> int:
         """Replace what was measured of ``as_of`` and one way of knowing plans in one commit; returns how many rows."""

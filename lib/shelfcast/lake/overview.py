@@ -19,8 +19,13 @@ from shelfcast.lake.tables import CONTRACTS, contract
 def tables(lake: str) -> list[dict[str, Any]]:
     """One entry a table that exists: name, what a row is, rows, slices, files, bytes, Delta version."""
     uri = normalise(lake)
-    names = [*_bronze(uri), *CONTRACTS]
-    return [_entry(uri, name) for name in names if Snapshot.exists(uri, name)]
+    return [_entry(uri, name) for name in names(uri)]
+
+
+def names(lake: str) -> list[str]:
+    """The tables that exist, raw ones first."""
+    uri = normalise(lake)
+    return [name for name in (*_bronze(uri), *CONTRACTS) if Snapshot.exists(uri, name)]
 
 
 def _bronze(uri: str) -> list[str]:

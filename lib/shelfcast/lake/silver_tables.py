@@ -57,6 +57,7 @@ _EVENTS = Contract(
     key=("event_id",),
     slice="week_start",
     personal=True,
+    clustered=("user_id",),
 )
 
 

@@ -110,7 +110,7 @@ class Lake:
             else:
                 if wider := check_stored(promised, table, stored, fitted.schema):
                     self._widen(promised, table, wider, run_id)
-                writer = writer.option("replaceWhere", _where(promised, table, slices))
+                writer = writer.option("replaceWhere", where(promised, table, slices))
                 if promised.open or not set(promised.names()) <= set(stored.names):
                     writer = writer.option("mergeSchema", "true")
         else:
@@ -189,7 +189,8 @@ def _literal(value: SliceValue) -> str:
     return f"'{escaped}'"
 
 
-def _where(promised: Contract, table: str, slices: Sequence[SliceValue]) -> str:
+def where(promised: Contract, table: str, slices: Sequence[SliceValue]) -> str:
+    """The rows of slices as an SQL condition."""
     if promised.slice is None:
         raise ContractError(f"table {table} has no slices; replace it whole")
     return f"{promised.slice} IN ({', '.join(_literal(value) for value in sorted(set(slices), key=_text))})"

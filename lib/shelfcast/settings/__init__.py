@@ -9,6 +9,7 @@ from shelfcast.settings.job import (
     Censoring,
     Demand,
     Evaluate,
+    Maintenance,
     Report,
     Score,
     Spark,
@@ -23,8 +24,8 @@ from shelfcast.settings.section import Section
 
 __all__ = [
     "Bounds", "Calendar", "Censoring", "Cleaning", "Demand", "Evaluate", "Exclusion", "Forecaster", "Input", "Lists",
-    "Recommender", "Report", "Rivals", "Rule", "Score", "Searched", "Section", "Settings", "Source", "Spark", "Totals",
-    "Train", "Tuning", "Windows",
+    "Maintenance", "Recommender", "Report", "Rivals", "Rule", "Score", "Searched", "Section", "Settings", "Source",
+    "Spark", "Totals", "Train", "Tuning", "Windows",
 ]  # fmt: skip
 
 
@@ -51,6 +52,7 @@ class Settings(Section):
     evaluate: Evaluate
     rivals: Rivals
     report: Report
+    maintenance: Maintenance
 
     @model_validator(mode="after")
     def _counts_make_a_list(self) -> "Settings":

@@ -110,6 +110,13 @@ class Evaluate(Section):
     way: str | None  # which plans were known ahead, where several are compared: marks the models in ops/metrics
 
 
+class Maintenance(Section):
+    """How `shelfcast maintain` keeps tables."""
+
+    file_mb: Positive
+    retain_days: Annotated[int, Field(ge=7)]  # readers and resumed runs may still need what is younger
+
+
 class Report(Section):
     """The HTML page of a run."""
 
