@@ -11,6 +11,7 @@ import pytest
 from deltalake import DeltaTable
 
 from shelfcast.errors import ContractError, ShelfcastError, TableMissing
+from shelfcast.lake import maintenance
 from shelfcast.lake.ledger import Ledger
 from shelfcast.lake.maintenance import Maintained, maintain
 from shelfcast.lake.snapshot import Snapshot
@@ -148,9 +149,7 @@ def test_all_tables_are_maintained_the_ledger_too_and_it_is_noted(lake, lists, r
 
 def test_a_failure_is_noted_and_names_the_table(lake, lists, run, monkeypatch):
     lists(FIRST, "abcd")
-    monkeypatch.setattr(
-        "shelfcast.lake.maintenance._Table._compact", lambda *_: (_ for _ in ()).throw(RuntimeError("a conflict"))
-    )
+    monkeypatch.setattr(maintenance._Table, "_compact", lambda *_: (_ for _ in ()).throw(RuntimeError("a conflict")))
 
     with pytest.raises(ShelfcastError, match=f"table {TABLE}: a conflict; run maintain once more"):
         run(TABLE)
@@ -165,3 +164,19 @@ def test_wrong_names_are_refused_before_anything_is_done(lake, lists, run):
     with pytest.raises(TableMissing, match="gold/totals"):
         run(TABLE, "gold/totals")
     assert Ledger(lake.uri).records() == []
+
+
+def test_what_somebody_writes_meanwhile_is_not_published(lake, lists, run, monkeypatch):
+    Ledger(lake.uri).publish(FIRST, {TABLE: lists(FIRST, "abcd", 1.0)}, "first")
+    compact = maintenance._Table._compact
+
+    def slowly(*given) -> None:
+        compact(*given)
+        lists(FIRST, "xyz", 9.0)
+
+    monkeypatch.setattr(maintenance._Table, "_compact", slowly)
+
+    done = run(TABLE)[TABLE]
+
+    assert (done.slices, done.moved) == (1, 0)
+    assert seen(lake, FIRST) == [(user, 1.0) for user in "abcd"]

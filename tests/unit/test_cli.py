@@ -1,6 +1,7 @@
 """The command line answers wrong use with one clear message and the right exit code."""
 
 import json
+from datetime import date
 
 import pytest
 
@@ -51,3 +52,16 @@ def test_show_prints_rows_for_machines(tmp_path, capsys):
     assert main(["show", "ops/runs", "--json", "--lake", str(tmp_path)]) == 0
     (row,) = json.loads(capsys.readouterr().out)["rows"]
     assert (row["run_id"], row["step"], row["status"], row["attempt"]) == ("r1", "ingest", "running", record.attempt)
+
+
+def test_maintain_tells_what_it_would_do(tmp_path, capsys):
+    for day in (1, 2):
+        Ledger(str(tmp_path)).publish(date(2017, 1, day), {"gold/forecasts": day}, "run")
+    assert main(["maintain", "--dry-run", "--lake", str(tmp_path), "--json"]) == 0
+    (table,) = json.loads(capsys.readouterr().out)["tables"]
+    assert (table["table"], table["slices"], table["files"]) == ("ops/published", 1, 2)
+
+
+def test_files_are_kept_for_a_week_at_least(capsys):
+    assert main(["maintain", "--set", "maintenance.retain_days=3"]) == 2
+    assert "maintenance.retain_days" in capsys.readouterr().err

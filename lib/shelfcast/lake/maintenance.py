@@ -102,11 +102,14 @@ class _Table:
         return Maintained(self._name, len(crowded), _count(files), None, 0, len(gone))
 
     def maintained(self, run_id: str) -> Maintained:
-        files = self._files()
+        before = self._delta().version()
+        files = self._files(before)
         crowded = self._crowded(files)
         if crowded:
             self._compact(crowded, run_id)
-        moved = self._move_published(files)
+        newest = self._delta().version()
+        # Any commit between was somebody else's, and may have written what nobody has published yet.
+        moved = self._move_published(files, newest) if newest == before + bool(crowded) else 0
         gone = self._vacuumed(dry_run=True)
         if gone:
             gone = self._vacuumed(dry_run=False)
@@ -145,9 +148,8 @@ class _Table:
             else:
                 work.executeCompaction()
 
-    def _move_published(self, before: Mapping[Any, Mapping[str, int]]) -> int:
+    def _move_published(self, before: Mapping[Any, Mapping[str, int]], newest: int) -> int:
         """Let days be read from the newest version if their slice was the same in the one that they were read from."""
-        newest = self._delta().version()
         moved: list[date] = []
         known: dict[int, Mapping[Any, Mapping[str, int]]] = {}
         for day, version in self._published().items():
