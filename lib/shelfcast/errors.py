@@ -32,6 +32,10 @@ class TableMissing(ShelfcastError):
     """A table or slice that a step reads has not been written yet."""
 
 
+class LakeBusy(ShelfcastError):
+    """Another run writes what this one would."""
+
+
 class ReconciliationError(ShelfcastError):
     """Records in and records out do not add up, so nothing was published."""
 

@@ -1,6 +1,7 @@
 """The order of the steps: what a weekly run does, what it may skip, and when readers see the result."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cached_property, reduce
@@ -16,6 +17,7 @@ from shelfcast.ingest.files import fingerprint_inputs
 from shelfcast.lake import session
 from shelfcast.lake.costs import Costs
 from shelfcast.lake.ledger import Ledger, Record, new_run_id
+from shelfcast.lake.locks import EVERYTHING, Locks
 from shelfcast.lake.snapshot import Snapshot
 from shelfcast.lake.step import Step, content_id
 from shelfcast.lake.store import Lake
@@ -70,37 +72,70 @@ class Pipeline:
         """The tables; the Spark session starts when a step first needs it."""
         return Lake(lambda: session.build(self.settings), self.settings.lake)
 
+    @cached_property
+    def locks(self) -> Locks:
+        return Locks(self.settings.lake, self.run_id, self.settings.locks)
+
     def weekly(self) -> tuple[date, list[Done]]:
-        """Everything, from raw logs to the report, for one as_of; unchanged steps are skipped."""
+        """Everything, from raw logs to the report, for one as_of; unchanged steps are skipped.
+
+        Raises:
+            LakeBusy: if another run does the same for longer than locks.wait_minutes.
+        """
         check(self.settings.evaluate.baselines)
         done = [self.run(INGEST)]
         as_of = self.as_of()
-        done += [self.run(stage, as_of) for stage in (FEATURES, *TRAINS.values())]
-        done += self.score(as_of)
-        done += [self.run(EVALUATE, day) for day in self.ledger.published_days() if day <= as_of]
-        done.append(self.run(REPORT, as_of))
+        with self._slice(as_of, "weekly"):
+            done += [self.run(stage, as_of) for stage in (FEATURES, *TRAINS.values())]
+            done += self.score(as_of)
+            done += [self.run(EVALUATE, day) for day in self.ledger.published_days() if day <= as_of]
+            done.append(self.run(REPORT, as_of))
         return as_of, done
 
     def score(self, as_of: date) -> list[Done]:
         """Score every series and every user, then let readers see both by one commit."""
-        done = [self.run(stage, as_of) for stage in SCORES]
-        seen = self.ledger.published(as_of)
-        if any(not one.skipped for one in done) or any(table not in seen for table in _PUBLISHED):
-            versions = {table: Snapshot(self.settings.lake, table).version for table in _PUBLISHED}
-            self.ledger.publish(as_of, versions, self.run_id)
+        with self._slice(as_of, "score"):
+            done = [self.run(stage, as_of) for stage in SCORES]
+            seen = self.ledger.published(as_of)
+            if any(not one.skipped for one in done) or any(table not in seen for table in _PUBLISHED):
+                versions = {table: Snapshot(self.settings.lake, table).version for table in _PUBLISHED}
+                self.locks.require()
+                self.ledger.publish(as_of, versions, self.run_id)
         return done
 
+    def _slice(self, as_of: date, what: str) -> AbstractContextManager[None]:
+        """Inside, no other run writes the slice; only one that has to wait says anything."""
+        slice_ = as_of.isoformat()
+
+        def say(line: str) -> None:
+            self.listener.begin(what, slice_)(line)
+
+        return self.locks.held(slice_, say)
+
     def run(self, stage: Stage, as_of: date | None = None) -> Done:
-        """Run a step, or skip it when its code, configuration and inputs are what they were."""
+        """Run a step, or skip it when its code, configuration and inputs are what they were.
+
+        Raises:
+            LakeBusy: if another run writes the same for longer than locks.wait_minutes.
+        """
         slice_ = as_of.isoformat() if as_of else "*"
-        fingerprint = self.fingerprint(stage, as_of)
-        before = None if self.force else self.ledger.done(stage.name, slice_, fingerprint)
-        if before is not None:
-            done = Done(before, skipped=True)
-            self.listener.end(done)
+        if (done := self._unchanged(stage, as_of, slice_)) is not None:
             return done
         say = self.listener.begin(stage.name, slice_)
         stage.check(self.lake, self.settings)
+        with self.locks.held(EVERYTHING if stage.shared else slice_, say):
+            return self._unchanged(stage, as_of, slice_) or self._attempt(stage, as_of, slice_, say)
+
+    def _unchanged(self, stage: Stage, as_of: date | None, slice_: str) -> Done | None:
+        before = None if self.force else self.ledger.done(stage.name, slice_, self.fingerprint(stage, as_of))
+        if before is None:
+            return None
+        done = Done(before, skipped=True)
+        self.listener.end(done)
+        return done
+
+    def _attempt(self, stage: Stage, as_of: date | None, slice_: str, say: Callable[[str], None]) -> Done:
+        fingerprint = self.fingerprint(stage, as_of)
         stored = self.ledger.contents()
         record = self.ledger.start(self.run_id, stage.name, slice_, fingerprint)
         step = Step(

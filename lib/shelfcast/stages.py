@@ -31,6 +31,7 @@ class Stage:
         model: the kind of model it uses.
         checks: ``module:function`` of the lake and the configuration, called before the step starts: what it refuses
             would else be found after hours.
+        shared: whether it writes slices that all as-of dates share, so that only one run at a time may do it.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Stage:
     ahead: bool = False
     model: str | None = None
     checks: str | None = None
+    shared: bool = False
 
     def function(self) -> Run:
         found: Run = _named(self.runs)
@@ -74,6 +76,7 @@ INGEST = Stage(
     ("ingest", "lake"),
     ("sources", "cleaning", "calendar"),
     checks=_RULES,
+    shared=True,
 )
 FEATURES = Stage(
     "features",
@@ -82,6 +85,7 @@ FEATURES = Stage(
     ("demand", "windows", "calendar", "recommender"),
     ("silver/events", "silver/products", "silver/promotions", "silver/stores", "silver/stock"),
     checks=_RULES,
+    shared=True,
 )
 TRAIN_FORECASTER = Stage(
     "train forecaster",

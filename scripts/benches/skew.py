@@ -2,6 +2,7 @@
 
 ``product``: a fifth of all events are of one product. ``bot``: half of all events are by one user, more on each day
 than a person can do, and go to quarantine. ``user``: an eighth of them are by one user who stays within the limit.
+The log without skew is built twice, first and last; the faster one counts, because the first also compiles.
 """
 
 import argparse
@@ -15,11 +16,19 @@ sys.path.insert(0, str(SCRIPTS))
 
 import bench_logs  # noqa: E402
 
+from shelfcast.generate.world import BOT_LIMIT  # noqa: E402
+
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     bench_logs.options(parser, events=10_000_000)
-    return parser.parse_args()
+    given = parser.parse_args()
+    fewest = 2 * 7 * given.weeks * (BOT_LIMIT + 1)
+    if given.events < fewest:
+        parser.error(f"--events must be at least {fewest:,}: the bot would do no more on a day than a person can do")
+    if given.events // 8 > 7 * given.weeks * BOT_LIMIT:
+        parser.error(f"--events must be at most {8 * 7 * given.weeks * BOT_LIMIT:,}: every hot user would be a bot")
+    return given
 
 
 def main() -> None:
@@ -34,11 +43,14 @@ def main() -> None:
     ran: dict[str, bench_logs.Built] = {}
     with tempfile.TemporaryDirectory() as temporary:
         where = given.folder or Path(temporary)
-        for name, (number, skew) in logs.items():
+        for name in (*logs, "even"):
+            number, skew = logs[name]
             log = bench_logs.generated(where, given, number, **skew)
             with bench_logs.session_of(log, where / "lake", given) as (settings, _):
-                ran[name] = bench_logs.built(settings)
-            bench_logs.require_exact(log, ran[name].ingest)
+                one = bench_logs.built(settings)
+            bench_logs.require_exact(log, one.ingest)
+            if name not in ran or one.seconds < ran[name].seconds:
+                ran[name] = one
     even = ran["even"]
     ratios = {name: one.seconds / even.seconds for name, one in ran.items()}
     for name, one in ran.items():

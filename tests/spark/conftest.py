@@ -37,7 +37,8 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         # Tests run hundreds of queries over a few rows each: compiling them would take most of the time.
         "spark.sql.codegen.wholeStage": "false",
         "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-        "spark.driver.extraJavaOptions": f"-Dderby.system.home={warehouse}",
+        # One collector in one thread: what G1 does beside the program takes a quarter of the time on two cores.
+        "spark.driver.extraJavaOptions": f"-XX:+UseSerialGC -Dderby.system.home={warehouse}",
     }
     built = session.build(
         settings.model_copy(update={"spark": settings.spark.model_copy(update={"conf": conf})}), "tests"

@@ -38,7 +38,7 @@ def lists(spark, lake, step):
 @pytest.fixture
 def run(lake, settings):
     def maintained(*names: str, dry_run: bool = False) -> dict[str, Maintained]:
-        done = maintain(lake, settings.maintenance, names, dry_run, lambda _: None)
+        done = maintain(lake, settings, names, dry_run, lambda _: None)
         return {one.table: one for one in done}
 
     return maintained

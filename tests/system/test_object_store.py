@@ -30,7 +30,7 @@ SMALL: dict[str, Any] = {
     "spark": {
         "master": "local[2]", "driver_memory": "1g", "shuffle_partitions": 2,
         "conf": {  # a few rows a query: compiling it well would take most of the time
-            "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m",
+            "spark.driver.extraJavaOptions": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m",
             "spark.sql.codegen.wholeStage": "false",
             "spark.sql.codegen.factoryMode": "NO_CODEGEN",
             "spark.databricks.delta.snapshotPartitions": "1",

@@ -10,7 +10,7 @@ from deltalake import write_deltalake
 from shelfcast.ablation import SHIPPED, ablation, variants
 from shelfcast.config import load
 from shelfcast.errors import ConfigError
-from shelfcast.lake.ledger import arrow_schema
+from shelfcast.lake.commits import arrow_schema
 from shelfcast.lake.tables import contract
 from shelfcast.pipeline import Pipeline
 from shelfcast.trials import rolling

@@ -8,7 +8,8 @@ from deltalake import write_deltalake
 
 from shelfcast.errors import ConfigError, TableMissing
 from shelfcast.lake import overview, rows
-from shelfcast.lake.ledger import Ledger, arrow_schema
+from shelfcast.lake.commits import arrow_schema
+from shelfcast.lake.ledger import Ledger
 from shelfcast.lake.tables import contract
 
 SUNDAY = date(2017, 11, 26)

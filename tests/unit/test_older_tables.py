@@ -6,7 +6,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable, write_deltalake
 
-from shelfcast.lake.ledger import Ledger, arrow_schema
+from shelfcast.lake.commits import arrow_schema
+from shelfcast.lake.ledger import Ledger
 from shelfcast.lake.snapshot import Snapshot
 from shelfcast.lake.step import Outcome
 from shelfcast.lake.tables import contract

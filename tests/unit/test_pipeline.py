@@ -1,6 +1,8 @@
 """The pipeline runs what changed, skips what did not, and publishes only what succeeded."""
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from datetime import UTC, date, datetime
 from types import ModuleType
 
@@ -10,8 +12,10 @@ from deltalake import write_deltalake
 
 from shelfcast import pipeline as pipeline_module
 from shelfcast.config import load
-from shelfcast.errors import ConfigError, ShelfcastError
-from shelfcast.lake.ledger import Ledger, Record, arrow_schema
+from shelfcast.errors import ConfigError, LakeBusy, ShelfcastError
+from shelfcast.lake import locks
+from shelfcast.lake.commits import arrow_schema, commit, newest
+from shelfcast.lake.ledger import Ledger, Record
 from shelfcast.lake.step import Outcome
 from shelfcast.lake.tables import contract
 from shelfcast.pipeline import Pipeline, runaway
@@ -175,3 +179,36 @@ def test_a_step_is_silent_when_its_cost_is_explained_small_or_new(rows, seconds,
     before = [_record(number, 100, 100.0) for number in range(1, earlier + 1)]
 
     assert runaway(_record(9, rows, seconds), before) is None
+
+
+def test_of_two_runs_at_once_one_does_the_step_and_the_other_finds_it_done(lake):
+    with ThreadPoolExecutor(2) as pool:
+        done = list(pool.map(lambda _: make(lake).run(stage(), AS_OF), range(2)))
+    assert sorted(one.skipped for one in done) == [False, True]
+    assert len(calls) == 1
+    assert locks.leases(lake) == []
+
+
+def test_a_run_that_may_not_wait_names_the_one_that_writes_the_slice(lake):
+    other, impatient = make(lake), make(lake, "locks.wait_minutes=0")
+    with other.locks.held(str(AS_OF)):
+        with pytest.raises(LakeBusy, match=f"slice {AS_OF} .* held by run {other.run_id}"):
+            impatient.run(stage(), AS_OF)
+        assert not impatient.run(stage(shared=True), AS_OF).skipped
+    assert [record.run_id for record in Ledger(lake).records()] == [impatient.run_id]
+
+
+def test_a_run_that_lost_its_slice_to_another_publishes_nothing(lake, monkeypatch):
+    for table in ("gold/forecasts", "gold/totals", "gold/recommendations"):
+        write_deltalake(f"{lake}/{table}", arrow_schema(contract(table)).empty_table(), partition_by=["as_of"])
+
+    def loses(step):
+        (mine,) = locks.leases(lake)
+        commit(newest(lake, locks.TABLE), [{**asdict(mine), "run_id": "another"}], "overwrite")
+        return Outcome()
+
+    sys.modules["stand_in"].loses = loses
+    monkeypatch.setattr(pipeline_module, "SCORES", (stage(loses, name="score forecasts"),))
+    with pytest.raises(LakeBusy, match="another run took over slice 2017-01-22"):
+        make(lake).score(AS_OF)
+    assert Ledger(lake).published_days() == []

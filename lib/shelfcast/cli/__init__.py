@@ -114,9 +114,7 @@ def maintain(
     settings = run.loaded.settings
     with run.terminal() as terminal:
         opened_lake = Lake(lambda: session.build(settings), settings.lake)
-        done = maintenance.maintain(
-            opened_lake, settings.maintenance, tables or [], dry_run, terminal.begin("maintain", "*")
-        )
+        done = maintenance.maintain(opened_lake, settings, tables or [], dry_run, terminal.begin("maintain", "*"))
     listed = [asdict(one) for one in done]
     title = f"{'To be maintained' if dry_run else 'Maintained'} in {settings.lake}"
     run.print({"lake": settings.lake, "dry_run": dry_run, "tables": listed}, rows(title, listed))

@@ -8,12 +8,8 @@ from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime
 from typing import Any
 
-import pyarrow as pa
-from deltalake import write_deltalake
-from pyspark.sql.pandas.types import to_arrow_type
-
-from shelfcast.lake.contract import Contract, spark_type
-from shelfcast.lake.paths import normalise, storage_options, table_uri
+from shelfcast.lake.commits import commit, newest, until_won
+from shelfcast.lake.paths import normalise
 from shelfcast.lake.snapshot import Snapshot
 from shelfcast.lake.step import Outcome, Step
 from shelfcast.lake.tables import contract
@@ -24,16 +20,6 @@ CONTRIBUTION = "contribution"  # what the names of these metrics begin with
 def new_run_id() -> str:
     """Sortable by time, unique across machines."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
-
-
-def arrow_schema(promised: Contract) -> pa.Schema:
-    """The contract's columns as Arrow types."""
-    return pa.schema(
-        [
-            pa.field(c.name, to_arrow_type(spark_type(c.type), timezone="UTC"), nullable=not c.required)
-            for c in promised.columns
-        ]
-    )
 
 
 @dataclass(frozen=True)
@@ -72,10 +58,14 @@ class Ledger:
 
     def start(self, run_id: str, step: str, slice_: str, fingerprint: str) -> Record:
         """Write the attempt down before it writes anything, so that its number is never used again."""
-        attempt = max((record.attempt for record in self.records()), default=0) + 1
-        record = Record(run_id, step, slice_, attempt, "running", fingerprint, datetime.now(UTC))
-        self._append("ops/runs", [_row(record)])
-        return record
+
+        def begin() -> Record | None:
+            base = newest(self.lake, "ops/runs")
+            attempt = 1 + max((row["attempt"] for row in base.rows(["attempt"])), default=0)
+            record = Record(run_id, step, slice_, attempt, "running", fingerprint, datetime.now(UTC))
+            return record if commit(base, [_row(record)], "append") else None
+
+        return until_won(begin)
 
     def finish(self, record: Record, step: Step | None, outcome: Outcome) -> Record:
         """Write down a success; without a step, that of a chain of steps with entries of their own."""
@@ -93,7 +83,7 @@ class Ledger:
         seconds = (datetime.now(UTC) - record.started_at).total_seconds()
         closed = Record(**{**record.__dict__, "seconds": seconds, **changes})
         key = f"run_id = '{record.run_id}' AND step = '{record.step}' AND slice = '{record.slice}'"
-        self._write("ops/runs", [_row(closed)], mode="overwrite", predicate=key)
+        self._replace("ops/runs", [_row(closed)], key)
         return closed
 
     def done(self, step: str, slice_: str, fingerprint: str) -> Record | None:
@@ -104,8 +94,8 @@ class Ledger:
     def contents(self) -> dict[str, dict[str, str]]:
         """Table → slice → content id of what successful attempts last wrote there.
 
-        A table that a failed attempt wrote to, or that an attempt which never ended may have written to, holds
-        nobody knows what: its ids are forgotten until a success writes it again.
+        What a failed attempt wrote to, or an attempt that has not ended may have written to, holds nobody knows what:
+        its ids are forgotten until a success writes it again. Of a table by as_of that is the attempt's own slice.
         """
         found: dict[str, dict[str, str]] = defaultdict(dict)
         written: dict[str, set[str]] = defaultdict(set)
@@ -116,13 +106,16 @@ class Ledger:
                     found[table].update(slices)
             else:
                 for table in record.outputs if record.status == "failed" else written[record.step]:
-                    found.pop(table, None)
+                    if contract(table).slice == "as_of" and record.slice != "*":
+                        found[table].pop(record.slice, None)
+                    else:
+                        found.pop(table, None)
         return dict(found)
 
     def publish(self, as_of: date, versions: Mapping[str, int], run_id: str) -> None:
         """Make a run's tables the ones that readers of ``as_of`` see, in one commit."""
         rows = [{"as_of": as_of, "table": t, "version": v, "run_id": run_id} for t, v in sorted(versions.items())]
-        self._write("ops/published", rows, mode="overwrite", predicate=f"as_of = '{as_of.isoformat()}'")
+        self._replace("ops/published", rows, f"as_of = '{as_of.isoformat()}'")
 
     def move(self, table: str, days: Sequence[date], version: int) -> None:
         """Let readers of days see another version of a table, which holds the same, in one commit."""
@@ -132,7 +125,7 @@ class Ledger:
         for row in rows:
             row["version"] = version if row["table"] == table else row["version"]
         predicate = f"as_of IN ({', '.join(repr(day.isoformat()) for day in days)})"
-        self._write("ops/published", rows, mode="overwrite", predicate=predicate)
+        self._replace("ops/published", rows, predicate)
 
     def published(self, as_of: date | None = None) -> dict[str, int]:
         """Table → version that readers of ``as_of`` (the newest if None) see."""
@@ -157,26 +150,16 @@ class Ledger:
         of_way = f"model LIKE '%{way_mark(way)}'" if way is not None else "model NOT LIKE '%]'"
         kept = f"metric NOT LIKE '{CONTRIBUTION}%'"  # what scoring has explained
         predicate = f"as_of = '{as_of.isoformat()}' AND {of_way} AND {kept}"
-        self._write("ops/metrics", listed, mode="overwrite", predicate=predicate)
+        self._replace("ops/metrics", listed, predicate)
         return len(listed)
 
     def replace_contributions(self, as_of: date, rows: Iterable[Mapping[str, Any]]) -> None:
         """Replace the metrics of ``as_of`` that say what drove its forecasts, in one commit."""
         predicate = f"as_of = '{as_of.isoformat()}' AND metric LIKE '{CONTRIBUTION}%'"
-        self._write("ops/metrics", [dict(row) for row in rows], mode="overwrite", predicate=predicate)
+        self._replace("ops/metrics", [dict(row) for row in rows], predicate)
 
-    def _append(self, table: str, rows: list[dict[str, Any]]) -> None:
-        self._write(table, rows, mode="append")
-
-    def _write(self, table: str, rows: list[dict[str, Any]], *, mode: Any, predicate: str | None = None) -> None:
-        uri = table_uri(self.lake, table)
-        data = pa.Table.from_pylist(rows, schema=arrow_schema(contract(table)))
-        if predicate is not None and not Snapshot.exists(self.lake, table):
-            mode, predicate = "append", None
-        # A ledger that an older version has written gets the columns that were declared since.
-        write_deltalake(
-            uri, data, mode=mode, predicate=predicate, schema_mode="merge", storage_options=storage_options(uri)
-        )
+    def _replace(self, table: str, rows: list[dict[str, Any]], predicate: str) -> None:
+        until_won(lambda: commit(newest(self.lake, table), rows, "overwrite", predicate) or None)
 
 
 def way_mark(way: str | None) -> str:

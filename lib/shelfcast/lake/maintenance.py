@@ -19,11 +19,12 @@ from pyspark.sql import SparkSession
 from shelfcast.errors import ShelfcastError, TableMissing
 from shelfcast.lake import overview
 from shelfcast.lake.ledger import Ledger, new_run_id
+from shelfcast.lake.locks import EVERYTHING, Locks
 from shelfcast.lake.paths import storage_options, table_uri
 from shelfcast.lake.step import Outcome
 from shelfcast.lake.store import Lake, SliceValue, where
 from shelfcast.lake.tables import contract
-from shelfcast.settings import Maintenance
+from shelfcast.settings import Maintenance, Settings
 
 _MB = 1 << 20
 _SMALLEST, _LARGEST = (f"spark.databricks.delta.optimize.{name}FileSize" for name in ("min", "max"))
@@ -54,16 +55,17 @@ class Maintained:
 
 
 def maintain(
-    lake: Lake, given: Maintenance, names: Sequence[str], dry_run: bool, say: Callable[[str], None]
+    lake: Lake, settings: Settings, names: Sequence[str], dry_run: bool, say: Callable[[str], None]
 ) -> list[Maintained]:
     """Maintain tables, all of them if none is named, one after the other; noted in ops/runs as step ``maintain``.
 
-    With ``dry_run`` nothing is written. A writer at work in the same slices makes a table's compaction fail with
-    Delta's conflict; the tables stay as they were and it can be run again.
+    With ``dry_run`` nothing is written. Ingest and features wait until it is done. Another writer at work in the same
+    slices makes a table's compaction fail with Delta's conflict; the tables stay as they were, it can be run again.
 
     Raises:
         ContractError: if a name is no table's.
         TableMissing: if a named table has not been written.
+        LakeBusy: if another run writes what all slices share.
     """
     for name in names:
         contract(name)
@@ -72,8 +74,15 @@ def maintain(
     chosen = list(names) or overview.names(lake.uri)
     ledger = Ledger(lake.uri)
     if dry_run:
-        return [_Table(lake, ledger, name, given).planned() for name in chosen]
+        return [_Table(lake, ledger, name, settings.maintenance).planned() for name in chosen]
     run_id = new_run_id()
+    with Locks(lake.uri, run_id, settings.locks).held(EVERYTHING, say):
+        return _maintained(lake, ledger, settings.maintenance, chosen, run_id, say)
+
+
+def _maintained(
+    lake: Lake, ledger: Ledger, given: Maintenance, chosen: Sequence[str], run_id: str, say: Callable[[str], None]
+) -> list[Maintained]:
     record = ledger.start(run_id, "maintain", "*", "")
     done: list[Maintained] = []
     try:

@@ -79,4 +79,18 @@ OPS: tuple[Contract, ...] = (
         ),
         key=("as_of", "model", "model_version", "metric", "segment"),
     ),
+    Contract(
+        "ops/locks",
+        "a part of the lake that one run is writing",
+        columns(
+            ("scope", "string", "slice; * for what all slices share", True),
+            ("run_id", "string", "run", True),
+            ("host", "string", "machine, and which of its starts", True),
+            ("process", "string", "its number there, and when it began", True),
+            ("since", "timestamp", "UTC", True),
+            ("seconds", "double", "after which an unrenewed lease is given up", True),
+            ("beat", "long", "renewals so far", True),
+        ),
+        key=("scope",),
+    ),
 )

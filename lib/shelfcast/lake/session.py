@@ -38,8 +38,9 @@ _LOCAL = {
     "spark.sql.files.maxPartitionBytes": "64m",
     # Each small table that is sent to a join takes a page, and a page is 64 MB where one process does everything.
     "spark.buffer.pageSize": "4m",
-    # The loop that Spark compiles for a record of many columns is longer than what HotSpot optimises by default.
-    "spark.driver.extraJavaOptions": "-XX:-DontCompileHugeMethods",
+    # The loop that Spark compiles for a record of many columns is longer than what HotSpot optimises by default. And
+    # nobody waits for an answer here: a collector that stops the program takes less of few cores than one beside it.
+    "spark.driver.extraJavaOptions": "-XX:-DontCompileHugeMethods -XX:+UseParallelGC",
 }
 
 

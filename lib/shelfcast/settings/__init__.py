@@ -9,6 +9,7 @@ from shelfcast.settings.job import (
     Censoring,
     Demand,
     Evaluate,
+    Locks,
     Maintenance,
     Report,
     Score,
@@ -24,8 +25,8 @@ from shelfcast.settings.section import Section
 
 __all__ = [
     "Bounds", "Calendar", "Censoring", "Cleaning", "Demand", "Evaluate", "Exclusion", "Forecaster", "Input", "Lists",
-    "Maintenance", "Recommender", "Report", "Rivals", "Rule", "Score", "Searched", "Section", "Settings", "Source",
-    "Spark", "Totals", "Train", "Tuning", "Windows",
+    "Locks", "Maintenance", "Recommender", "Report", "Rivals", "Rule", "Score", "Searched", "Section", "Settings",
+    "Source", "Spark", "Totals", "Train", "Tuning", "Windows",
 ]  # fmt: skip
 
 
@@ -52,6 +53,7 @@ class Settings(Section):
     evaluate: Evaluate
     rivals: Rivals
     report: Report
+    locks: Locks
     maintenance: Maintenance
 
     @model_validator(mode="after")

@@ -110,6 +110,13 @@ class Evaluate(Section):
     way: str | None  # which plans were known ahead, where several are compared: marks the models in ops/metrics
 
 
+class Locks(Section):
+    """How runs that would write the same keep out of each other's way."""
+
+    wait_minutes: float = Field(ge=0)
+    lease_minutes: float = Field(gt=0)
+
+
 class Maintenance(Section):
     """How `shelfcast maintain` keeps tables."""
 
