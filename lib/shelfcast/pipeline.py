@@ -135,9 +135,13 @@ class Pipeline:
         return done
 
     def _attempt(self, stage: Stage, as_of: date | None, slice_: str, say: Callable[[str], None]) -> Done:
-        fingerprint = self.fingerprint(stage, as_of)
+        depends = self.depends(stage, as_of)
+        fingerprint = content_id(stage.name, depends)
+        before = self.ledger.newest(stage.name, slice_)
+        if before is not None:
+            say(because(before, depends))
         stored = self.ledger.contents()
-        record = self.ledger.start(self.run_id, stage.name, slice_, fingerprint)
+        record = self.ledger.start(self.run_id, stage.name, slice_, fingerprint, depends)
         step = Step(
             lake=self.lake,
             settings=self.settings,
@@ -171,8 +175,7 @@ class Pipeline:
             ConfigError: if the logs hold nothing up to it, or end more than a week before it.
         """
         first, last = self.span()
-        own = [source.as_of for source in self.settings.sources.values() if source.as_of is not None]
-        chosen = self.settings.as_of or (own[0] if len(self.settings.sources) == len(own) == 1 else None)
+        chosen = self.asked_for()
         if chosen is None:
             week_end = (_DAYS.index(self.settings.calendar.week_start) - 1) % 7
             chosen = last - timedelta(days=(last.weekday() - week_end) % 7)
@@ -182,6 +185,11 @@ class Pipeline:
                 f"pass --as-of with {'a later' if chosen < first else 'an earlier'} date, or bring the missing logs"
             )
         return chosen
+
+    def asked_for(self) -> date | None:
+        """The configured as_of, else the only source's own."""
+        own = [source.as_of for source in self.settings.sources.values() if source.as_of is not None]
+        return self.settings.as_of or (own[0] if len(self.settings.sources) == len(own) == 1 else None)
 
     def span(self) -> tuple[date, date]:
         """First and last store-local date in silver/events."""
@@ -210,24 +218,41 @@ class Pipeline:
         return found
 
     def fingerprint(self, stage: Stage, as_of: date | None, made: Sequence[str] = ()) -> str:
-        """Hash of a step's code, configuration and inputs.
+        """Hash of a step's code, configuration and inputs; ``made`` as for ``depends``."""
+        return content_id(stage.name, self.depends(stage, as_of, made))
+
+    def depends(self, stage: Stage, as_of: date | None, made: Sequence[str] = ()) -> dict[str, str]:
+        """What decides a step's result → its hash: code, sections of the configuration, tables, models, raw files.
 
         Args:
             made: tables, and with any also models, that do not count: earlier steps of one chain make them.
         """
         config = self.settings.model_dump(mode="json")
-        parts: list[object] = [stage.name, stage.code()]
-        parts.append({section: reduce(getitem, section.split("."), config) for section in stage.sections})
+        found = {"code": content_id(stage.code())}
+        for section in stage.sections:
+            found[f"configuration {section}"] = content_id(reduce(getitem, section.split("."), config))
         if stage is INGEST:
-            parts.append(fingerprint_inputs(self.settings))
+            found["raw files"] = content_id(fingerprint_inputs(self.settings))
         contents = self.ledger.contents()
         until = as_of
         if as_of is not None and stage.ahead:
             until = as_of + timedelta(weeks=self.settings.windows.horizon)
-        parts.append({table: _known(contents.get(table, {}), until) for table in stage.reads if table not in made})
+        for table in stage.reads:
+            if table not in made:
+                found[table] = content_id(_known(contents.get(table, {}), until))
         if stage.model is not None and as_of is not None and not made:
-            parts.append(self._models(as_of).get(stage.model))
-        return content_id(*parts)
+            found[f"model {stage.model}"] = content_id(self._models(as_of).get(stage.model))
+        return found
+
+
+def because(before: Record | None, depends: Mapping[str, str]) -> str:
+    """Why a step does not count as done: what its newest success (None if there was none) depended on has changed."""
+    if before is None:
+        return "never done"
+    if not before.depends:
+        return "done by an older version of shelfcast"
+    changed = [name for name in {**before.depends, **depends} if before.depends.get(name) != depends.get(name)]
+    return f"changed: {', '.join(changed)}" if changed else "asked for"
 
 
 def runaway(record: Record, records: Sequence[Record]) -> str | None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from shelfcast.lake.step import Outcome, Step
 from shelfcast.lake.store import Lake
+from shelfcast.lake.tables import CONTRACTS
 from shelfcast.settings import Settings
 
 Run = Callable[[Step], Outcome]
@@ -27,6 +28,7 @@ class Stage:
         rooms: folders whose code decides the result, as far as the step imports it.
         sections: parts of the configuration that decide the result; dots lead to single keys.
         reads: tables whose contents decide the result; their slices after as_of do not.
+        writes: tables that it may write.
         ahead: whether slices over the horizon after as_of count as well (evaluation looks at what then happened).
         model: the kind of model it uses.
         checks: ``module:function`` of the lake and the configuration, called before the step starts: what it refuses
@@ -39,6 +41,7 @@ class Stage:
     rooms: tuple[str, ...]
     sections: tuple[str, ...]
     reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
     ahead: bool = False
     model: str | None = None
     checks: str | None = None
@@ -75,6 +78,7 @@ INGEST = Stage(
     "shelfcast.ingest.run:run",
     ("ingest", "lake"),
     ("sources", "cleaning", "calendar"),
+    writes=tuple(name for name in CONTRACTS if name.startswith("silver/")),
     checks=_RULES,
     shared=True,
 )
@@ -84,6 +88,15 @@ FEATURES = Stage(
     ("features", "lake"),
     ("demand", "windows", "calendar", "recommender"),
     ("silver/events", "silver/products", "silver/promotions", "silver/stores", "silver/stock"),
+    (
+        "gold/covariates",
+        "gold/demand",
+        "gold/series",
+        "gold/launches",
+        "gold/windows",
+        "gold/lost_demand",
+        "gold/interactions",
+    ),
     checks=_RULES,
     shared=True,
 )
@@ -117,6 +130,7 @@ SCORE_FORECASTS = Stage(
     ("score", "models"),
     ("score", "windows", "demand"),
     ("gold/windows", "gold/series", "gold/launches"),
+    ("gold/forecasts",),
     model="forecaster",
     checks=_RULES,
 )
@@ -126,6 +140,7 @@ SCORE_TOTALS = Stage(
     ("score", "models"),
     ("totals", "windows", "demand.grains", "forecaster.planned"),
     ("gold/forecasts", "gold/windows", "gold/demand"),
+    ("gold/totals",),
 )
 SCORE_RECOMMENDATIONS = Stage(
     "score recommendations",
@@ -133,6 +148,7 @@ SCORE_RECOMMENDATIONS = Stage(
     ("score", "models"),
     ("score", "lists", "recommender", "demand"),
     (*_SHOP, "gold/interactions", "silver/users"),
+    ("gold/recommendations",),
     model="recommender",
     checks=_RULES,
 )
@@ -142,6 +158,7 @@ EVALUATE = Stage(
     ("evaluate", "models"),
     ("evaluate", "windows", "demand", "score", "seed"),
     ("gold/forecasts", "gold/totals", "gold/recommendations", "gold/windows", "silver/events"),
+    ("ops/metrics",),
     ahead=True,
     model="boosting",
 )

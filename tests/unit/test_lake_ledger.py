@@ -76,7 +76,7 @@ def test_what_a_failed_or_lost_attempt_wrote_is_no_longer_known(ledger):
 
 def test_of_tables_by_as_of_only_the_slice_that_an_unended_attempt_may_have_written_is_unknown(ledger):
     for day in ("2017-11-19", "2017-11-26"):
-        outcome = Outcome(contents={"gold/forecasts": {day: "1"}})
+        outcome = Outcome(contents={"gold/forecasts": {day: "1"}, "models/boosting": {day: "1"}})
         ledger.finish(ledger.start("r1", "score forecasts", day, "f"), FinishedStep(), outcome)
     ledger.start("r2", "score forecasts", "2017-11-26", "f")
     assert ledger.contents() == {"gold/forecasts": {"2017-11-19": "1"}}

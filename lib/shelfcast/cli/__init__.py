@@ -38,16 +38,30 @@ app.add_typer(bench_app, name="bench")
 def weekly(
     conf: Conf = None, set_: Set = None, lake: LakeUri = None, as_of: AsOf = None, as_json: Json = False,
     force: Force = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be run, and why.")] = False,
 ) -> None:  # fmt: skip
     """Run everything from raw logs to the report; skip what is unchanged."""
     from shelfcast.closing import closing
     from shelfcast.pipeline import Pipeline
 
     run = opened(conf, set_, lake, as_of, as_json)
+    if dry_run:
+        _plan(run, force)
+        return
     with run.terminal() as terminal:
         day, done = Pipeline(run.loaded.settings, terminal, force).weekly()
     document, shown = closing(run.lake, day, done)
     run.print(document, *shown)
+
+
+def _plan(run: Run, force: bool) -> None:
+    from shelfcast.pipeline import Pipeline
+    from shelfcast.planning import plan
+    from shelfcast.terminal import rows
+
+    with run.terminal() as terminal:
+        steps = [asdict(one) for one in plan(Pipeline(run.loaded.settings, terminal, force))]
+    run.print({"lake": run.lake, "steps": steps}, rows(f"What a weekly run in {run.lake} would do", steps))
 
 
 def _steps(run: Run, force: bool, chosen: Callable[[Pipeline], list[Done]]) -> None:

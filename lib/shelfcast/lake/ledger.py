@@ -12,8 +12,9 @@ from shelfcast.lake.commits import commit, newest, until_won
 from shelfcast.lake.paths import normalise
 from shelfcast.lake.snapshot import Snapshot
 from shelfcast.lake.step import Outcome, Step
-from shelfcast.lake.tables import contract
+from shelfcast.lake.tables import CONTRACTS
 
+_BY_AS_OF = {name for name, one in CONTRACTS.items() if one.slice == "as_of"}
 CONTRIBUTION = "contribution"  # what the names of these metrics begin with
 
 
@@ -41,6 +42,7 @@ class Record:
     rows_out: int | None = None
     seconds: float | None = None
     error: str | None = None
+    depends: Mapping[str, str] = field(default_factory=dict)
 
 
 class Ledger:
@@ -56,13 +58,20 @@ class Ledger:
         rows = Snapshot(self.lake, "ops/runs").arrow().sort_by("attempt").to_pylist()
         return [_record(row) for row in rows]
 
-    def start(self, run_id: str, step: str, slice_: str, fingerprint: str) -> Record:
-        """Write the attempt down before it writes anything, so that its number is never used again."""
+    def start(
+        self, run_id: str, step: str, slice_: str, fingerprint: str, depends: Mapping[str, str] | None = None
+    ) -> Record:
+        """Write the attempt down before it writes anything, so that its number is never used again.
+
+        Args:
+            depends: what the fingerprint is of → its hash.
+        """
 
         def begin() -> Record | None:
             base = newest(self.lake, "ops/runs")
             attempt = 1 + max((row["attempt"] for row in base.rows(["attempt"])), default=0)
-            record = Record(run_id, step, slice_, attempt, "running", fingerprint, datetime.now(UTC))
+            began = datetime.now(UTC)
+            record = Record(run_id, step, slice_, attempt, "running", fingerprint, began, depends=depends or {})
             return record if commit(base, [_row(record)], "append") else None
 
         return until_won(begin)
@@ -88,8 +97,13 @@ class Ledger:
 
     def done(self, step: str, slice_: str, fingerprint: str) -> Record | None:
         """The newest success of a step's slice, if nothing it depends on has changed since."""
+        newest = self.newest(step, slice_)
+        return newest if newest is not None and newest.fingerprint == fingerprint else None
+
+    def newest(self, step: str, slice_: str) -> Record | None:
+        """The newest success of a step's slice."""
         matching = [r for r in self.records() if (r.step, r.slice) == (step, slice_) and r.status == "done"]
-        return matching[-1] if matching and matching[-1].fingerprint == fingerprint else None
+        return matching[-1] if matching else None
 
     def contents(self) -> dict[str, dict[str, str]]:
         """Table → slice → content id of what successful attempts last wrote there.
@@ -106,7 +120,7 @@ class Ledger:
                     found[table].update(slices)
             else:
                 for table in record.outputs if record.status == "failed" else written[record.step]:
-                    if contract(table).slice == "as_of" and record.slice != "*":
+                    if table in _BY_AS_OF and record.slice != "*":
                         found[table].pop(record.slice, None)
                     else:
                         found.pop(table, None)
@@ -167,7 +181,7 @@ def way_mark(way: str | None) -> str:
     return "" if way is None else f"[{way}]"
 
 
-_JSON = ("inputs", "outputs", "contents", "counts")
+_JSON = ("inputs", "outputs", "contents", "counts", "depends")
 
 
 def _row(record: Record) -> dict[str, Any]:

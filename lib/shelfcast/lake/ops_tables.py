@@ -13,6 +13,7 @@ OPS: tuple[Contract, ...] = (
             ("attempt", "long", "always rising; txnVersion of its writes", True),
             ("status", "string", "running, done or failed", True),
             ("fingerprint", "string", "hash of code, configuration and inputs", True),
+            ("depends", "string", "JSON: each of these by itself → its hash"),
             ("inputs", "string", "JSON: table → Delta version read"),
             ("outputs", "string", "JSON: table → Delta version written"),
             ("contents", "string", "JSON: table → slice → content id written"),
