@@ -135,6 +135,25 @@ def maintain(
 
 
 @app.command()
+def rollback(
+    table: Annotated[str, typer.Argument(help="A table of gold, e.g. gold/forecasts.")],
+    to: Annotated[str, typer.Option("--to", metavar="RUN", help="The run_id, in ops/runs, whose result comes back.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    conf: Conf = None, set_: Set = None, lake: LakeUri = None, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Put a table back to what it was after a run, and let readers see that."""
+    from shelfcast.lake import rolling_back
+    from shelfcast.terminal import facts
+
+    run = opened(conf, set_, lake, None, as_json)
+    with run.terminal() as terminal:
+        say = terminal.begin("rollback", table)
+        done = rolling_back.roll_back(run.lake, table, to, run.loaded.settings.locks, say, dry_run=dry_run)
+    title = f"{table} {'would be' if dry_run else 'is'} what it was after {to}"
+    run.print({"lake": run.lake, "dry_run": dry_run, **asdict(done)}, facts(title, asdict(done)))
+
+
+@app.command()
 def show(  # noqa: PLR0913, PLR0917 - a command's options
     table: Annotated[str, typer.Argument(help="Table, e.g. gold/forecasts or forecasts; or neighbours, of a SKU.")],
     product: Annotated[

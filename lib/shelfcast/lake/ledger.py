@@ -15,6 +15,7 @@ from shelfcast.lake.step import Outcome, Step
 from shelfcast.lake.tables import CONTRACTS
 
 _BY_AS_OF = {name for name, one in CONTRACTS.items() if one.slice == "as_of"}
+ROLLBACK = "rollback"  # the step that puts a table, its slice in ops/runs, back to what it was
 CONTRIBUTION = "contribution"  # what the names of these metrics begin with
 
 
@@ -105,25 +106,33 @@ class Ledger:
         matching = [r for r in self.records() if (r.step, r.slice) == (step, slice_) and r.status == "done"]
         return matching[-1] if matching else None
 
-    def contents(self) -> dict[str, dict[str, str]]:
+    def contents(self, until: int | None = None) -> dict[str, dict[str, str]]:
         """Table → slice → content id of what successful attempts last wrote there.
 
         What a failed attempt wrote to, or an attempt that has not ended may have written to, holds nobody knows what:
         its ids are forgotten until a success writes it again. Of a table by as_of that is the attempt's own slice.
+
+        Args:
+            until: the last attempt that counts; None: all do.
         """
         found: dict[str, dict[str, str]] = defaultdict(dict)
         written: dict[str, set[str]] = defaultdict(set)
         for record in self.records():
+            if until is not None and record.attempt > until:
+                break
             if record.status == "done":
                 written[record.step].update(record.contents)
                 for table, slices in record.contents.items():
+                    if record.step == ROLLBACK:
+                        found[table] = {}  # slices that came later are gone
                     found[table].update(slices)
-            else:
-                for table in record.outputs if record.status == "failed" else written[record.step]:
-                    if table in _BY_AS_OF and record.slice != "*":
-                        found[table].pop(record.slice, None)
-                    else:
-                        found.pop(table, None)
+                continue
+            lost = set(record.outputs) if record.status == "failed" else written[record.step]
+            for table in {record.slice} if record.step == ROLLBACK else lost:
+                if table in _BY_AS_OF and record.slice in found[table]:
+                    del found[table][record.slice]
+                elif table not in _BY_AS_OF or record.slice == "*" or record.step == ROLLBACK:
+                    found.pop(table, None)
         return dict(found)
 
     def publish(self, as_of: date, versions: Mapping[str, int], run_id: str) -> None:
@@ -138,8 +147,12 @@ class Ledger:
         rows = [row for row in Snapshot(self.lake, "ops/published").arrow().to_pylist() if row["as_of"] in set(days)]
         for row in rows:
             row["version"] = version if row["table"] == table else row["version"]
-        predicate = f"as_of IN ({', '.join(repr(day.isoformat()) for day in days)})"
-        self._replace("ops/published", rows, predicate)
+        self._replace("ops/published", rows, _one_of(days))
+
+    def withdraw(self, days: Sequence[date]) -> None:
+        """Let readers see nothing any more of these days, in one commit."""
+        if days:
+            self._replace("ops/published", [], _one_of(days))
 
     def published(self, as_of: date | None = None) -> dict[str, int]:
         """Table → version that readers of ``as_of`` (the newest if None) see."""
@@ -174,6 +187,10 @@ class Ledger:
 
     def _replace(self, table: str, rows: list[dict[str, Any]], predicate: str) -> None:
         until_won(lambda: commit(newest(self.lake, table), rows, "overwrite", predicate) or None)
+
+
+def _one_of(days: Sequence[date]) -> str:
+    return f"as_of IN ({', '.join(repr(day.isoformat()) for day in days)})"
 
 
 def way_mark(way: str | None) -> str:
