@@ -86,11 +86,40 @@ class Pipeline:
         done = [self.run(INGEST)]
         as_of = self.as_of()
         with self._slice(as_of, "weekly"):
-            done += [self.run(stage, as_of) for stage in (FEATURES, *TRAINS.values())]
-            done += self.score(as_of)
+            done += [self.run(FEATURES, as_of), *self.train(as_of), *self.score(as_of)]
             done += [self.run(EVALUATE, day) for day in self.ledger.published_days() if day <= as_of]
             done.append(self.run(REPORT, as_of))
         return as_of, done
+
+    def train(self, as_of: date) -> list[Done]:
+        """Train the models that are due; of one that is not, the entry of the training that made it."""
+        done = []
+        for stage in TRAINS.values():
+            newest = self.trained(stage, as_of)
+            if newest is None or self.due(stage, newest, as_of):
+                done.append(self.run(stage, as_of))
+            else:
+                done.append(Done(newest, skipped=True))
+                self.listener.end(done[-1])
+        return done
+
+    def trained(self, stage: Stage, as_of: date) -> Record | None:
+        """The newest training of a kind that knew nothing after ``as_of``."""
+        found = [
+            record
+            for record in self.ledger.records()
+            if record.step == stage.name and record.status == "done" and record.slice <= as_of.isoformat()
+        ]
+        return max(found, key=lambda record: (record.slice, record.attempt), default=None)
+
+    def due(self, stage: Stage, newest: Record, as_of: date) -> bool:
+        """Whether the newest training is too old by schedule.train_every_weeks, or of other code or configuration."""
+        every = self.settings.schedule.train_every_weeks
+        age = as_of - date.fromisoformat(newest.slice)
+        if not age or (every is not None and age >= timedelta(weeks=every)):
+            return True
+        now = self.depends(stage, as_of)
+        return any(newest.depends.get(name) != now[name] for name in now if name.startswith(("code", "configuration")))
 
     def score(self, as_of: date) -> list[Done]:
         """Score every series and every user, then let readers see both by one commit."""
@@ -174,17 +203,29 @@ class Pipeline:
         Raises:
             ConfigError: if the logs hold nothing up to it, or end more than a week before it.
         """
-        first, last = self.span()
         chosen = self.asked_for()
         if chosen is None:
-            week_end = (_DAYS.index(self.settings.calendar.week_start) - 1) % 7
-            chosen = last - timedelta(days=(last.weekday() - week_end) % 7)
-        if not first <= chosen <= last + timedelta(weeks=1):
-            raise ConfigError(
-                f"as_of is {chosen}, but the logs in {self.settings.lake} span {first} to {last}: "
-                f"pass --as-of with {'a later' if chosen < first else 'an earlier'} date, or bring the missing logs"
-            )
+            last = self.span()[1]
+            chosen = last - timedelta(days=(last.weekday() - self.week_start() + 1) % 7)
+        self.require_logs(chosen)
         return chosen
+
+    def require_logs(self, as_of: date) -> None:
+        """Check that the logs hold something up to a day, and end at most a week before it.
+
+        Raises:
+            ConfigError: naming what they span.
+        """
+        first, last = self.span()
+        if not first <= as_of <= last + timedelta(weeks=1):
+            raise ConfigError(
+                f"as_of is {as_of}, but the logs in {self.settings.lake} span {first} to {last}: "
+                f"pass --as-of with {'a later' if as_of < first else 'an earlier'} date, or bring the missing logs"
+            )
+
+    def week_start(self) -> int:
+        """The weekday that weeks begin on; Monday is 0."""
+        return _DAYS.index(self.settings.calendar.week_start)
 
     def asked_for(self) -> date | None:
         """The configured as_of, else the only source's own."""
@@ -204,13 +245,12 @@ class Pipeline:
         return pc.min(ends[0]).as_py(), pc.max(ends[1]).as_py()
 
     def _models(self, as_of: date) -> dict[str, str]:
-        """The folder of each kind of model trained for ``as_of``; of rivals only those that are up to date."""
+        """The folder of each kind of model to use at ``as_of``; of rivals only those that are up to date."""
         found: dict[str, str] = {}
-        records = self.ledger.records()
         for kind, stage in TRAINS.items():
-            for record in records:
-                if (record.step, record.slice, record.status) == (stage.name, as_of.isoformat(), "done"):
-                    found[kind] = str(record.counts["folder"])
+            newest = self.trained(stage, as_of)
+            if newest is not None:
+                found[kind] = str(newest.counts["folder"])
         for kind, stage in RIVALS.items():
             trained = self.ledger.done(stage.name, as_of.isoformat(), self.fingerprint(stage, as_of))
             if trained is not None:

@@ -4,73 +4,26 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import UTC, date, datetime
-from types import ModuleType
 
-import pyarrow as pa
 import pytest
-from deltalake import write_deltalake
+from stand_ins import Quiet, calls, events_lake, fails, installed, stage, unscored
 
 from shelfcast import pipeline as pipeline_module
 from shelfcast.config import load
 from shelfcast.errors import ConfigError, LakeBusy, ShelfcastError
 from shelfcast.lake import locks
-from shelfcast.lake.commits import arrow_schema, commit, newest
+from shelfcast.lake.commits import commit, newest
 from shelfcast.lake.ledger import Ledger, Record
 from shelfcast.lake.step import Outcome
-from shelfcast.lake.tables import contract
 from shelfcast.pipeline import Pipeline, runaway
-from shelfcast.stages import Stage
 
-FIRST, LAST = date(2017, 1, 2), date(2017, 1, 25)
 AS_OF = date(2017, 1, 22)
-
-
-class Quiet:
-    def __init__(self):
-        self.lines = []
-
-    def begin(self, step, slice_):
-        return self.lines.append
-
-    def end(self, done):
-        self.lines.append((done.record.step, done.skipped))
-
-
-calls: list[str] = []
-
-
-def works(step):
-    calls.append(step.run_id)
-    return Outcome(rows_in=1, rows_out=1, contents={"gold/demand": {"2017-01-02": "new"}})
-
-
-def fails(step):
-    raise ShelfcastError("the disk is full")
-
-
-def stage(function=works, **changes) -> Stage:
-    given = {"name": "features", "runs": f"stand_in:{function.__name__}", "rooms": ("features",),
-             "sections": ("windows",), "reads": ("silver/events",)}  # fmt: skip
-    return Stage(**given | changes)
 
 
 @pytest.fixture
 def lake(tmp_path, monkeypatch):
-    uri = str(tmp_path / "lake")
-    rows = [
-        {"event_id": str(day), "event_time": pa.scalar(0, pa.timestamp("us", "UTC")).as_py(), "event_date": day,
-         "week_start": week, "event_type": "purchase", "user_id": "u", "product_id": "p", "store_id": "*",
-         "quantity": 1.0, "source": "s", "ingest_id": "i",
-         "ingested_at": pa.scalar(0, pa.timestamp("us", "UTC")).as_py()}
-        for day, week in ((FIRST, date(2017, 1, 2)), (LAST, date(2017, 1, 23)))
-    ]  # fmt: skip
-    data = pa.Table.from_pylist(rows, schema=arrow_schema(contract("silver/events")))
-    write_deltalake(f"{uri}/silver/events", data, partition_by=["week_start"])
-    calls.clear()
-    module = ModuleType("stand_in")
-    module.works, module.fails = works, fails
-    monkeypatch.setitem(sys.modules, "stand_in", module)
-    return uri
+    installed(monkeypatch)
+    return events_lake(tmp_path)
 
 
 def make(lake, *sets, **changes) -> Pipeline:
@@ -137,8 +90,7 @@ def test_what_a_check_refuses_stops_the_run_before_the_step(lake):
 
 
 def test_scoring_publishes_its_tables_by_one_commit_and_only_when_all_succeed(lake, monkeypatch):
-    for table in ("gold/forecasts", "gold/totals", "gold/recommendations"):
-        write_deltalake(f"{lake}/{table}", arrow_schema(contract(table)).empty_table(), partition_by=["as_of"])
+    unscored(lake)
     scores = (stage(name="score forecasts"), stage(fails, name="score recommendations"))
     monkeypatch.setattr(pipeline_module, "SCORES", scores)
     with pytest.raises(ShelfcastError):
@@ -199,8 +151,7 @@ def test_a_run_that_may_not_wait_names_the_one_that_writes_the_slice(lake):
 
 
 def test_a_run_that_lost_its_slice_to_another_publishes_nothing(lake, monkeypatch):
-    for table in ("gold/forecasts", "gold/totals", "gold/recommendations"):
-        write_deltalake(f"{lake}/{table}", arrow_schema(contract(table)).empty_table(), partition_by=["as_of"])
+    unscored(lake)
 
     def loses(step):
         (mine,) = locks.leases(lake)

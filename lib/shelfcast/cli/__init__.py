@@ -6,19 +6,18 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import date
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from shelfcast.cli.measuring import bench_app, tune_app
-from shelfcast.cli.options import AsOf, Conf, Force, Json, LakeUri, Run, Set, Since, opened
+from shelfcast.cli.options import AsOf, Conf, Force, Json, LakeUri, Run, Set, Since, day, opened
 from shelfcast.config import render
 from shelfcast.errors import ShelfcastError
 from shelfcast.stages import EVALUATE, FEATURES, INGEST, REPORT, TRAINS, Stage
 
 if TYPE_CHECKING:
-    from datetime import date
-
     from shelfcast.pipeline import Done, Pipeline
 
 app = typer.Typer(
@@ -52,6 +51,28 @@ def weekly(
         day, done = Pipeline(run.loaded.settings, terminal, force).weekly()
     document, shown = closing(run.lake, day, done)
     run.print(document, *shown)
+
+
+@app.command()
+def backfill(
+    first: Annotated[date, typer.Option("--from", metavar="YYYY-MM-DD", parser=day, help="First day of the span.")],
+    last: Annotated[date, typer.Option("--to", metavar="YYYY-MM-DD", parser=day, help="Last day of the span.")],
+    steps: Annotated[str | None, typer.Option(metavar="STEP,…", help="Only these; default: all.")] = None,
+    conf: Conf = None, set_: Set = None, lake: LakeUri = None, as_json: Json = False, force: Force = False,
+) -> None:  # fmt: skip
+    """Fill the slices of all weeks that end in a span of days; what is done is skipped, what fails is told."""
+    from shelfcast import backfilling
+    from shelfcast.pipeline import Pipeline
+    from shelfcast.terminal import rows
+
+    run = opened(conf, set_, lake, None, as_json)
+    chosen = steps.replace(" ", "").split(",") if steps else backfilling.STEPS
+    with run.terminal() as terminal:
+        slices = backfilling.backfill(Pipeline(run.loaded.settings, terminal, force), first, last, chosen)
+    listed = [one.row() for one in slices]
+    run.print({"lake": run.lake, "slices": listed}, rows(f"Slices in {run.lake}", listed))
+    if failed := [one for one in slices if one.error]:
+        raise ShelfcastError(f"{len(failed)} of {len(slices)} slices failed; run the same command again for these")
 
 
 def _plan(run: Run, force: bool) -> None:

@@ -33,7 +33,11 @@ def arrow_schema(promised: Contract) -> pa.Schema:
 
 @dataclass(frozen=True)
 class Base:
-    """A table as it stood when something was decided; ``delta`` is None where it has not been written yet."""
+    """A table as it stood when something was decided, for one commit.
+
+    Attributes:
+        delta: None where the table has not been written yet; a commit moves it on.
+    """
 
     lake: str
     table: str
@@ -65,7 +69,7 @@ def commit(
     data = pa.Table.from_pylist([dict(row) for row in rows], schema=arrow_schema(contract(base.table)))
     if base.delta is None:
         try:
-            write_deltalake(uri, data, mode="error", storage_options=storage_options(uri))
+            write_deltalake(uri, data, mode="error", storage_options=storage_options(uri), commit_properties=_ONCE)
         except DeltaError as error:  # of no kind of its own
             if isinstance(error, CommitFailedError) or "already exists" in str(error):
                 return False

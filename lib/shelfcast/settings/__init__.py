@@ -12,6 +12,7 @@ from shelfcast.settings.job import (
     Locks,
     Maintenance,
     Report,
+    Schedule,
     Score,
     Spark,
     Totals,
@@ -25,8 +26,8 @@ from shelfcast.settings.section import Section
 
 __all__ = [
     "Bounds", "Calendar", "Censoring", "Cleaning", "Demand", "Evaluate", "Exclusion", "Forecaster", "Input", "Lists",
-    "Locks", "Maintenance", "Recommender", "Report", "Rivals", "Rule", "Score", "Searched", "Section", "Settings",
-    "Source", "Spark", "Totals", "Train", "Tuning", "Windows",
+    "Locks", "Maintenance", "Recommender", "Report", "Rivals", "Rule", "Schedule", "Score", "Searched", "Section",
+    "Settings", "Source", "Spark", "Totals", "Train", "Tuning", "Windows",
 ]  # fmt: skip
 
 
@@ -53,6 +54,7 @@ class Settings(Section):
     evaluate: Evaluate
     rivals: Rivals
     report: Report
+    schedule: Schedule
     locks: Locks
     maintenance: Maintenance
 

@@ -110,6 +110,13 @@ class Evaluate(Section):
     way: str | None  # which plans were known ahead, where several are compared: marks the models in ops/metrics
 
 
+class Schedule(Section):
+    """How often models are trained, and how much a backfill does at once."""
+
+    train_every_weeks: Positive | None  # null: once, with the first slice
+    at_once: Positive  # slices that a backfill scores side by side
+
+
 class Locks(Section):
     """How runs that would write the same keep out of each other's way."""
 
