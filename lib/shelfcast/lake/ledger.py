@@ -51,13 +51,17 @@ class Ledger:
 
     def __init__(self, lake: str) -> None:
         self.lake = normalise(lake)
+        self._known: tuple[int, list[Record]] = (-1, [])  # version of ops/runs, and what it holds
 
     def records(self) -> list[Record]:
         """Every attempt, oldest first."""
         if not Snapshot.exists(self.lake, "ops/runs"):
             return []
-        rows = Snapshot(self.lake, "ops/runs").arrow().sort_by("attempt").to_pylist()
-        return [_record(row) for row in rows]
+        snapshot = Snapshot(self.lake, "ops/runs")
+        if snapshot.version != self._known[0]:
+            rows = snapshot.arrow().sort_by("attempt").to_pylist()
+            self._known = snapshot.version, [_record(row) for row in rows]
+        return list(self._known[1])
 
     def start(
         self, run_id: str, step: str, slice_: str, fingerprint: str, depends: Mapping[str, str] | None = None
