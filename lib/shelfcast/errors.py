@@ -36,6 +36,10 @@ class LakeBusy(ShelfcastError):
     """Another run writes what this one would."""
 
 
+class GateFailed(ShelfcastError):
+    """What was made lies too far from what came before, so it was not written."""
+
+
 class ReconciliationError(ShelfcastError):
     """Records in and records out do not add up, so nothing was published."""
 

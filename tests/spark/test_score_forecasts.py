@@ -1,13 +1,14 @@
 """Scoring: rows that the model itself gives, for every active series, or nothing at all."""
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import pytest
 from pyspark.sql import functions as F
 
-from shelfcast.errors import ModelError, ReconciliationError
+from shelfcast.errors import GateFailed, ModelError, ReconciliationError
+from shelfcast.lake.ledger import Ledger
 from shelfcast.lake.snapshot import Snapshot
 from shelfcast.lake.tables import contract
 from shelfcast.models import folder, forecaster
@@ -19,6 +20,7 @@ from shelfcast.score import forecasts
 CONTEXT, HORIZON = 30, 2
 AS_OF = date(2017, 11, 28)  # a Tuesday: the last complete week ended on Sunday the 26th
 CUTOFF = date(2017, 11, 26)
+_SHORT = ("windows.horizon=2", "windows.context=30", "windows.stride=28", "score.batch=2")
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +51,7 @@ def scored(spark, step, configured, model, rows, tmp_path):
         folder.publish(uri, replace(model, **changed).files())
         made = step(
             as_of=AS_OF,
-            settings=configured("windows.horizon=2", "windows.context=30", "windows.stride=28", "score.batch=2"),
+            settings=configured(*_SHORT),
             models={"forecaster": uri},
         )
         promised = contract("gold/windows")
@@ -129,3 +131,26 @@ def test_a_damaged_model_is_told_before_spark_starts_a_task(scored, tmp_path):
     (tmp_path / "models/forecaster/v1/weights.npz").write_bytes(b"rubbish")
     with pytest.raises(ModelError, match=r"weights\.npz is damaged"):
         forecasts.run(made)
+
+
+def test_forecasts_far_from_what_sold_or_from_the_slice_before_are_not_written(scored, spark, step, configured):
+    made = scored()
+    made = replace(made, settings=configured(*_SHORT, "gates.least=1", "gates.shift=null", "gates.forecast_times=1.01"))
+    with pytest.raises(GateFailed, match=r"gold/forecasts of 2017-11-28, week\.product, units a period: .* expected"):
+        forecasts.run(made)
+    assert not made.has("gold/forecasts")
+
+    made = replace(made, settings=configured(*_SHORT, "gates.least=1", "gates.forecast_times=null"))
+    forecasts.run(made)
+    written = made.lake.read("gold/forecasts")
+    last_week = AS_OF - timedelta(weeks=1)
+    earlier = written.withColumns({"as_of": F.lit(last_week), "mean": F.col("mean") * 50})
+    made.replace("gold/forecasts", earlier, [last_week])
+    Ledger(made.lake.uri).publish(last_week, {"gold/forecasts": made.outputs["gold/forecasts"]}, "r")
+    with pytest.raises(GateFailed, match=r"tenths of the means before: shifted by a population stability index"):
+        forecasts.run(replace(made, inputs={}, attempt=made.attempt + 100))
+    version = made.lake.version("gold/forecasts")
+    forecasts.run(
+        replace(made, inputs={}, attempt=made.attempt + 200, settings=configured(*_SHORT, "gates.shift=null"))
+    )
+    assert made.lake.version("gold/forecasts") == version + 1

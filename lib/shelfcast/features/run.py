@@ -20,6 +20,7 @@ from shelfcast.features import (
     series,
     stockouts,
     survival,
+    usual,
     window_slices,
 )
 from shelfcast.features.contents import code_id
@@ -35,10 +36,12 @@ def run(step: Step) -> Outcome:
 
     Raises:
         TableMissing: if silver has no event or no complete period up to as_of.
+        GateFailed: if the newest week looks unlike those before it; nothing is written then.
         ReconciliationError: if what was written does not add up with what was read.
     """
     with step.part("census of silver/events"):
         work = Work(step, see(step))
+        usual.check(work)
     for table in work.silver.missing():
         step.say(f"{table}: not in this lake, going on without it")
     covariate_slices.update(work)

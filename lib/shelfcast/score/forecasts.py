@@ -17,7 +17,7 @@ from shelfcast.lake.step import Outcome, Step, content_id
 from shelfcast.lake.tables import contract
 from shelfcast.models import folder, settling, window_tensors
 from shelfcast.models.launches import LaunchRates
-from shelfcast.score import contributions
+from shelfcast.score import contributions, usual
 
 TABLE = "gold/forecasts"
 KEY = ("grain", "product_id", "store_id")
@@ -31,6 +31,7 @@ def run(step: Step) -> Outcome:
     Raises:
         ModelError: if the model is missing or damaged.
         ReconciliationError: if a series lacks a horizon or its quantiles cross; nothing is written then.
+        GateFailed: if they are far from what sold lately, or from the slice before; nothing is written then.
     """
     as_of, uri = step.day(), step.models.get("forecaster", "")
     if not uri:
@@ -46,6 +47,8 @@ def run(step: Step) -> Outcome:
         forecast = F.col("status").isin("active", "new")
         active = step.read("gold/series").where((F.col("as_of") == F.lit(as_of)) & forecast)
         series = reconcile(scored, active, horizon, as_of)
+        with step.part("gates"):
+            usual.check_forecasts(step, scored, windows, series)
         step.replace(TABLE, scored, slices=[as_of])
     finally:
         scored.unpersist()

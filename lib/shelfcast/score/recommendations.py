@@ -22,7 +22,7 @@ from shelfcast.models.catalogue import Catalogue
 from shelfcast.models.histories import Histories
 from shelfcast.models.ranking import REASONS
 from shelfcast.models.rules import Rules, ShopRules
-from shelfcast.score import rules
+from shelfcast.score import rules, usual
 from shelfcast.score.lists_close import Books
 
 TABLE = "gold/recommendations"
@@ -83,6 +83,7 @@ def run(step: Step) -> Outcome:
         counts = Books(step, as_of, users, products, absent, wanted, k).check(ranked)
         counts["opted_out"] = known.where("opted_out").count()
         _tell(step, counts, k)
+        usual.check_lists(step, counts)
         lists = ranked.withColumn("as_of", F.lit(as_of)).withColumn(
             "model_version", F.lit(uri.rstrip("/").rsplit("/", 1)[-1])
         )

@@ -9,6 +9,7 @@ from shelfcast.settings.job import (
     Censoring,
     Demand,
     Evaluate,
+    Gates,
     Locks,
     Maintenance,
     Report,
@@ -25,9 +26,9 @@ from shelfcast.settings.models import Forecaster, Recommender, Rivals, Searched,
 from shelfcast.settings.section import Section
 
 __all__ = [
-    "Bounds", "Calendar", "Censoring", "Cleaning", "Demand", "Evaluate", "Exclusion", "Forecaster", "Input", "Lists",
-    "Locks", "Maintenance", "Recommender", "Report", "Rivals", "Rule", "Schedule", "Score", "Searched", "Section",
-    "Settings", "Source", "Spark", "Totals", "Train", "Tuning", "Windows",
+    "Bounds", "Calendar", "Censoring", "Cleaning", "Demand", "Evaluate", "Exclusion", "Forecaster", "Gates", "Input",
+    "Lists", "Locks", "Maintenance", "Recommender", "Report", "Rivals", "Rule", "Schedule", "Score", "Searched",
+    "Section", "Settings", "Source", "Spark", "Totals", "Train", "Tuning", "Windows",
 ]  # fmt: skip
 
 
@@ -54,6 +55,7 @@ class Settings(Section):
     evaluate: Evaluate
     rivals: Rivals
     report: Report
+    gates: Gates
     schedule: Schedule
     locks: Locks
     maintenance: Maintenance

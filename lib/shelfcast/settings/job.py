@@ -110,6 +110,17 @@ class Evaluate(Section):
     way: str | None  # which plans were known ahead, where several are compared: marks the models in ops/metrics
 
 
+class Gates(Section):
+    """How far from what came before a week or a slice may lie; null: anything goes."""
+
+    volume_times: float | None = Field(gt=1)  # events of the newest week, users with a list: of what is usual
+    nameless_apart: float | None = Field(gt=0, le=1)  # share of events without a user
+    forecast_times: float | None = Field(gt=1)  # units forecast, of units sold lately
+    shift: float | None = Field(gt=0)  # population stability index against the slice before
+    least: Positive  # events, series or users below which nothing is said
+    recent: Positive  # periods or slices that say what is usual
+
+
 class Schedule(Section):
     """How often models are trained, and how much a backfill does at once."""
 
