@@ -4,6 +4,7 @@ import json
 from datetime import date
 
 import pytest
+from stand_ins import events_lake
 
 from shelfcast.cli import main
 from shelfcast.lake.ledger import Ledger
@@ -45,6 +46,16 @@ def test_a_table_not_yet_written_exits_with_1_and_says_what_to_do(tmp_path, caps
 def test_tables_of_an_empty_lake_is_an_empty_list(tmp_path, capsys):
     assert main(["tables", "--json", "--lake", str(tmp_path)]) == 0
     assert json.loads(capsys.readouterr().out) == {"lake": str(tmp_path), "tables": [], "figures": {}}
+
+
+def test_tables_with_personal_data_are_listed_apart(tmp_path, capsys):
+    lake = events_lake(tmp_path)
+    Ledger(lake).start("r1", "ingest", "*", "f")
+    listed = {}
+    for options in ([], ["--personal"]):
+        assert main(["tables", "--json", "--lake", lake, *options]) == 0
+        listed[len(options)] = [entry["table"] for entry in json.loads(capsys.readouterr().out)["tables"]]
+    assert listed == {0: ["silver/events", "ops/runs"], 1: ["silver/events"]}
 
 
 def test_show_prints_rows_for_machines(tmp_path, capsys):

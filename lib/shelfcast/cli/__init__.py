@@ -119,17 +119,18 @@ _register(app, "report", "Write the HTML report.", _at_as_of(REPORT))
 
 @app.command()
 def tables(
-    conf: Conf = None, set_: Set = None, lake: LakeUri = None, as_of: AsOf = None, as_json: Json = False
+    personal: Annotated[bool, typer.Option("--personal", help="Only those that speak of single persons.")] = False,
+    conf: Conf = None, set_: Set = None, lake: LakeUri = None, as_of: AsOf = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """List the lake's tables with sizes, and whether the published slices are whole."""
     from shelfcast.lake import overview
     from shelfcast.terminal import facts, rows
 
     run = opened(conf, set_, lake, as_of, as_json)
-    listed = overview.tables(run.lake)
-    figures = overview.figures(run.lake, as_of)
+    listed = [entry for entry in overview.tables(run.lake) if entry["personal"] or not personal]
+    figures = {} if personal else overview.figures(run.lake, as_of)
     shown = [{k: entry[k] for k in ("table", "rows", "slices", "files", "bytes", "version")} for entry in listed]
-    parts = [rows(f"Tables in {run.lake}", shown)]
+    parts = [rows(f"Tables{' with personal data' if personal else ''} in {run.lake}", shown)]
     parts += [facts(f"Published {name}", figure) for name, figure in figures.items()]
     run.print({"lake": run.lake, "tables": listed, "figures": figures}, *parts)
 
