@@ -12,6 +12,7 @@ from shelfcast.errors import TableMissing
 from shelfcast.features.run import run
 from shelfcast.lake.step import Outcome, Step
 from shelfcast.lake.store import Lake
+from shelfcast.stages import FEATURES
 
 MONDAY = date(2024, 1, 1)
 AS_OF = date(2024, 2, 11)
@@ -80,6 +81,7 @@ def test_a_run_fills_gold_and_a_replay_changes_nothing_and_the_future_stays_unse
     world.put("silver/promotions", PLANS)
     world.put("silver/products", PRODUCTS)
     first = world.run()
+    assert set(first.contents) < set(FEATURES.writes)
     assert first.counts["missing"] == ["silver/stock"]
     assert "gold/launches" not in first.contents  # six weeks are too short to have seen one
     assert first.counts["cutoffs"] == {"week.product": "2024-02-11", "week.product_store": "2024-02-11"}

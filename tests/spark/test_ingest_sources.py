@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 from ingest_logs import Shop
 
+from shelfcast.stages import INGEST
+
 EVENT = ("event_time", "event_type", "product_id", "store_id", "quantity", "unit_price")
 
 
@@ -158,6 +160,8 @@ def journey(shop: Shop) -> Shop:
 def test_completejourney_fills_events_and_every_side(journey: Shop) -> None:
     outcome = journey.ingest({"extends": "completejourney", "package": None, "root": "."})
 
+    written = {table for table in outcome.contents if not table.startswith(("bronze/", "ops/"))}
+    assert written <= set(INGEST.writes)
     columns = ("user_id", "product_id", "event_date", "week_start", "quantity", "unit_price", "discount", "order_id")
     assert journey.rows("silver/events", *columns) == [
         ("900", "10", date(2017, 1, 1), date(2016, 12, 26), 2.0, 1.5, 0.5, "1")
