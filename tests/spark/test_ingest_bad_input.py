@@ -1,6 +1,7 @@
 """A log that cannot be used is named, with what is wrong, and leaves no table behind."""
 
 import gzip
+import re
 from typing import Any
 
 import pandas as pd
@@ -52,6 +53,23 @@ def test_an_expression_that_is_no_sql(shop: Shop) -> None:
     message = refused(shop, {"inputs": {"orders": {"columns": {"quantity": "quantity +"}}}}, ConfigError)
 
     assert "sources.shop.inputs.orders.columns.quantity: 'quantity +' is no Spark SQL expression" in message
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"columns": {"quantity": "reflect('java.lang.System', 'exit', 3)"}}, "columns.quantity: .* by reflect,"),
+        ({"where": "if(system.builtin.Java_Method('a', 'b') = 'x', true, false)"}, "where: .* by java_method"),
+        ({"identity": ["(SELECT max(value) FROM text.`/etc/passwd`)"]}, r"identity\[0\]: .* holds a query"),
+        ({"rules": {"own": {"refuses": "it", "when": "quantity IN (SELECT 1)"}}}, "rules.own: .* holds a query"),
+    ],
+)  # fmt: skip
+def test_an_expression_that_does_more_than_compute(shop: Shop, given: dict[str, Any], said: str) -> None:
+    shop.write("orders.csv", ORDERS + LINES)
+
+    assert re.search(
+        r"sources\.shop\.inputs\.orders\." + said, refused(shop, {"inputs": {"orders": given}}, ConfigError)
+    )
 
 
 def test_a_log_with_a_header_only(shop: Shop) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from shelfcast.config import load
+from shelfcast.lake.commits import commit, newest
 from shelfcast.lake.ledger import Ledger
 from shelfcast.lake.step import Outcome, Step
 from shelfcast.lake.store import Lake
@@ -29,7 +30,7 @@ SHOP = {
 
 def put(lake: Path, table: str, *rows: dict[str, Any]) -> None:
     """Append rows; columns that are left out are null."""
-    Ledger(str(lake))._append(table, list(rows))
+    assert commit(newest(str(lake), table), rows, "append")
 
 
 def settings(lake: Path, **sections: dict[str, Any]) -> Settings:
