@@ -1,7 +1,6 @@
 """The order of the steps: what a weekly run does, what it may skip, and when readers see the result."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cached_property, reduce
@@ -85,7 +84,7 @@ class Pipeline:
         check(self.settings.evaluate.baselines)
         done = [self.run(INGEST)]
         as_of = self.as_of()
-        with self._slice(as_of, "weekly"):
+        with self.locks.kept(as_of.isoformat()):
             done += [self.run(FEATURES, as_of), *self.train(as_of), *self.score(as_of)]
             done += [self.run(EVALUATE, day) for day in self.ledger.published_days() if day <= as_of]
             done.append(self.run(REPORT, as_of))
@@ -123,23 +122,20 @@ class Pipeline:
 
     def score(self, as_of: date) -> list[Done]:
         """Score every series and every user, then let readers see both by one commit."""
-        with self._slice(as_of, "score"):
-            done = [self.run(stage, as_of) for stage in SCORES]
-            seen = self.ledger.published(as_of)
-            if any(not one.skipped for one in done) or any(table not in seen for table in _PUBLISHED):
-                versions = {table: Snapshot(self.settings.lake, table).version for table in _PUBLISHED}
-                self.locks.require()
-                self.ledger.publish(as_of, versions, self.run_id)
-        return done
-
-    def _slice(self, as_of: date, what: str) -> AbstractContextManager[None]:
-        """Inside, no other run writes the slice; only one that has to wait says anything."""
         slice_ = as_of.isoformat()
 
         def say(line: str) -> None:
-            self.listener.begin(what, slice_)(line)
+            self.listener.begin("publish", slice_)(line)
 
-        return self.locks.held(slice_, say)
+        with self.locks.kept(slice_):
+            done = [self.run(stage, as_of) for stage in SCORES]
+            seen = self.ledger.published(as_of)
+            if any(not one.skipped for one in done) or any(table not in seen for table in _PUBLISHED):
+                with self.locks.held(slice_, say):
+                    versions = {table: Snapshot(self.settings.lake, table).version for table in _PUBLISHED}
+                    self.locks.require()
+                    self.ledger.publish(as_of, versions, self.run_id)
+        return done
 
     def run(self, stage: Stage, as_of: date | None = None) -> Done:
         """Run a step, or skip it when its code, configuration and inputs are what they were.

@@ -55,6 +55,18 @@ def test_who_comes_second_is_told_who_holds_it_and_other_slices_are_free(lake):
         assert [lease.run_id for lease in leases(lake)] == ["two"]
 
 
+def test_what_was_held_within_a_block_is_given_back_at_its_end_and_nothing_is_locked_unasked(lake):
+    first, second = locks(lake, "one"), locks(lake, "two")
+    with first.kept(SLICE):
+        assert newest(lake, "ops/locks").rows() == []
+        with first.held(SLICE):
+            pass
+        with pytest.raises(LakeBusy):
+            second.held(SLICE).__enter__()
+        first.require()
+    assert leases(lake) == []
+
+
 def test_a_thread_holds_once_more_what_it_holds_and_another_thread_of_the_run_waits(lake):
     one, order = locks(lake, "one"), []
 

@@ -72,7 +72,8 @@ class Locks:
     def __init__(self, lake: str, run_id: str, terms: Terms) -> None:
         self.lake, self.run_id, self.terms = lake, run_id, terms
         self._threads: dict[str, threading.RLock] = defaultdict(threading.RLock)
-        self._held: dict[str, int] = defaultdict(int)  # scope → how often its thread holds it
+        self._within: dict[str, int] = defaultdict(int)  # scope → in how many of its thread's blocks we are
+        self._held: set[str] = set()
         self._keeper: threading.Thread | None = None
 
     @contextmanager
@@ -82,16 +83,24 @@ class Locks:
         Raises:
             LakeBusy: naming the holder, if it is still held when the wait is over.
         """
-        with self._threads[scope]:
-            if not self._held[scope]:
+        with self.kept(scope):
+            if scope not in self._held:
                 self._acquire(scope, say)
-            self._held[scope] += 1
-            self._keep()
+                self._held.add(scope)
+                self._keep()
+            yield
+
+    @contextmanager
+    def kept(self, scope: str) -> Iterator[None]:
+        """What is held of a scope inside stays held to the end; where nothing asks for it, nothing is locked."""
+        with self._threads[scope]:
+            self._within[scope] += 1
             try:
                 yield
             finally:
-                self._held[scope] -= 1
-                if not self._held[scope]:
+                self._within[scope] -= 1
+                if not self._within[scope] and scope in self._held:
+                    self._held.remove(scope)
                     until_won(lambda: self._released(scope))
 
     def require(self) -> None:
@@ -101,7 +110,7 @@ class Locks:
             LakeBusy: if another run took a lease over, because this one was not heard of for too long.
         """
         found = _leases(newest(self.lake, TABLE))
-        gone = sorted(scope for scope, times in [*self._held.items()] if times and not self._own(found.get(scope)))
+        gone = sorted(scope for scope in [*self._held] if not self._own(found.get(scope)))
         if gone:
             raise LakeBusy(
                 f"lake {self.lake}: another run took over {', '.join(map(_named, gone))} after this one had not been "
@@ -153,7 +162,7 @@ class Locks:
     def _renew(self) -> None:
         while True:
             time.sleep(20 * self.terms.lease_minutes)  # a third of a lease
-            for scope in [scope for scope, times in [*self._held.items()] if times]:
+            for scope in [*self._held]:
                 # Where the store does not answer, the next beat may come through before the lease is over.
                 with suppress(OSError, DeltaError):
                     until_won(partial(self._beaten, scope))
