@@ -20,6 +20,7 @@ from pyarrow import fs
 
 from shelfcast.lake import overview
 from shelfcast.lake.ledger import Ledger
+from shelfcast.lake.locks import leases
 from shelfcast.lake.paths import filesystem
 from shelfcast.lake.snapshot import Snapshot
 
@@ -181,7 +182,8 @@ def test_runs_on_an_object_store_lose_nothing_and_double_nothing(shop: Shop) -> 
     assert failed.returncode == 1
     assert "torn.parquet is no whole Parquet file" in failed.stderr
     now = shop.versions()
-    assert {table for table, version in now.items() if version != versions[table]} == {"ops/runs"}
+    assert {table for table, version in now.items() if version != versions[table]} == {"ops/runs", "ops/locks"}
+    assert leases(LAKE) == []
     assert Ledger(LAKE).published() == published
     shop.s3.delete_object(Bucket="shop", Key="raw/events/arrived=2024-03-25/torn.parquet")
 
