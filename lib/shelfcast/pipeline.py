@@ -15,7 +15,7 @@ from shelfcast.evaluate.baselines import check
 from shelfcast.ingest.files import fingerprint_inputs
 from shelfcast.lake import session
 from shelfcast.lake.costs import Costs
-from shelfcast.lake.ledger import Ledger, Record, new_run_id
+from shelfcast.lake.ledger import ERASE, Ledger, Record, new_run_id
 from shelfcast.lake.locks import EVERYTHING, Locks
 from shelfcast.lake.snapshot import Snapshot
 from shelfcast.lake.step import Step, content_id
@@ -25,6 +25,7 @@ from shelfcast.stages import EVALUATE, FEATURES, INGEST, REPORT, RIVALS, SCORES,
 
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _FEWEST_RUNS, _NEWEST_RUNS = 2, 8  # of a step, from which its usual cost is known
+_ERASED = "erased persons"
 _RUNAWAY, _NOTABLE_SECONDS = 2.0, 60.0
 _PUBLISHED = ("gold/forecasts", "gold/totals", "gold/recommendations")
 
@@ -112,13 +113,16 @@ class Pipeline:
         return max(found, key=lambda record: (record.slice, record.attempt), default=None)
 
     def due(self, stage: Stage, newest: Record, as_of: date) -> bool:
-        """Whether the newest training is too old by schedule.train_every_weeks, or of other code or configuration."""
+        """Whether the newest training is too old by schedule.train_every_weeks, of other code or configuration, or
+        knows somebody who was erased since.
+        """
         every = self.settings.schedule.train_every_weeks
         age = as_of - date.fromisoformat(newest.slice)
         if not age or (every is not None and age >= timedelta(weeks=every)):
             return True
         now = self.depends(stage, as_of)
-        return any(newest.depends.get(name) != now[name] for name in now if name.startswith(("code", "configuration")))
+        decides = ("code", "configuration", _ERASED)
+        return any(newest.depends.get(name) != now[name] for name in now if name.startswith(decides))
 
     def score(self, as_of: date) -> list[Done]:
         """Score every series and every user, then let readers see both by one commit."""
@@ -278,6 +282,8 @@ class Pipeline:
                 found[table] = content_id(_known(contents.get(table, {}), until))
         if stage.model is not None and as_of is not None and not made:
             found[f"model {stage.model}"] = content_id(self._models(as_of).get(stage.model))
+        if stage.remembers and (last := self.ledger.newest(ERASE, "*")) is not None:
+            found[_ERASED] = last.run_id
         return found
 
 

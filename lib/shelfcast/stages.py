@@ -34,6 +34,8 @@ class Stage:
         checks: ``module:function`` of the lake and the configuration, called before the step starts: what it refuses
             would else be found after hours.
         shared: whether it writes slices that all as-of dates share, so that only one run at a time may do it.
+        remembers: whether what it makes beside tables may hold something of single persons, so that it is out of date
+            as soon as one of them is erased.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Stage:
     model: str | None = None
     checks: str | None = None
     shared: bool = False
+    remembers: bool = False
 
     def function(self) -> Run:
         found: Run = _named(self.runs)
@@ -123,6 +126,7 @@ TRAIN_RECOMMENDER = Stage(
     ("recommender", "train", "score.on_sale_weeks", "demand", "seed"),
     (*_SHOP, "gold/interactions"),
     checks=_RULES,
+    remembers=True,
 )
 SCORE_FORECASTS = Stage(
     "score forecasts",
@@ -169,6 +173,7 @@ REPORT = Stage(
     ("report", "windows", "recommender"),
     ("gold/forecasts", "gold/totals", "gold/recommendations", "ops/metrics", "silver/events"),
     ahead=True,
+    remembers=True,
 )
 
 TRAINS = {"forecaster": TRAIN_FORECASTER, "recommender": TRAIN_RECOMMENDER}

@@ -11,7 +11,7 @@ from shelfcast.cli import main
 from shelfcast.errors import ShelfcastError, TableMissing
 from shelfcast.lake import overview
 from shelfcast.lake.commits import arrow_schema
-from shelfcast.lake.ledger import Ledger
+from shelfcast.lake.ledger import ERASE, Ledger
 from shelfcast.lake.rolling_back import roll_back
 from shelfcast.lake.snapshot import Snapshot
 from shelfcast.lake.step import Outcome
@@ -124,6 +124,25 @@ def test_what_cannot_be_restored_is_refused_and_nothing_changes(shop):
         roll_back(shop.uri, TABLE, "run-2", TERMS, print)
     assert shop.seen(EARLIER) == 300.0
     assert shop.ledger.records()[-1].status == "failed"
+
+
+def test_nobody_who_was_erased_comes_back(shop):
+    table = "gold/recommendations"
+    schema = arrow_schema(contract(table))
+    row = {"as_of": EARLIER, "user_id": "u", "rank": 1, "product_id": "p", "score": 1.0, "reason": "novel"}
+    for number, run_id in enumerate(("before", "after")):
+        record = shop.ledger.start(run_id, "score recommendations", str(EARLIER), run_id)
+        rows = pa.Table.from_pylist([row | {"model_version": run_id}], schema=schema)
+        write_deltalake(f"{shop.uri}/{table}", rows, mode="overwrite")
+        written = Wrote(number)
+        written.outputs = {table: number}
+        shop.ledger.finish(record, written, Outcome())
+        if run_id == "before":
+            shop.ledger.start("erasing", ERASE, "*", "")  # even one that was cut off
+    with pytest.raises(ShelfcastError, match=r"wrote it before somebody was erased from it \(erasing\)"):
+        roll_back(shop.uri, table, "before", TERMS, print)
+    assert roll_back(shop.uri, table, "after", TERMS, print).restored == 1
+    assert roll_back(shop.uri, TABLE, "run-2", TERMS, print).restored == 1, "a table that names nobody"
 
 
 def test_the_command_says_what_it_would_do_and_does_it(shop, capsys):

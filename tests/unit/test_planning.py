@@ -7,6 +7,7 @@ import pytest
 
 from shelfcast.config import load
 from shelfcast.errors import SourceError
+from shelfcast.lake.ledger import ERASE
 from shelfcast.lake.step import Outcome, content_id
 from shelfcast.pipeline import Pipeline
 from shelfcast.planning import plan
@@ -95,6 +96,16 @@ def test_a_changed_week_is_named_by_its_table(lake, monkeypatch):
     assert found["ingest"] == ("skip", "unchanged")
     assert found["features"] == ("run", "changed: silver/events")
     assert found["train forecaster"] == ("maybe", "what it reads may change by: features")
+
+
+def test_after_an_erasure_what_remembers_single_users_is_made_anew(lake, monkeypatch):
+    run_all(lake)
+    monkeypatch.setattr(Pipeline, "as_of", lambda _: AS_OF)
+    ledger = pipeline(lake).ledger
+    ledger.finish(ledger.start("e1", ERASE, "*", ""), None, Outcome())
+    found = planned(pipeline(lake, "schedule.train_every_weeks=null"))
+    assert found["train recommender"] == found["report"] == ("run", "changed: erased persons")
+    assert {found[step][0] for step in ("ingest", "features", "train forecaster", "score forecasts")} == {"skip"}
 
 
 def test_a_source_whose_files_are_missing_is_refused_by_the_plan_too(lake, tmp_path):

@@ -176,6 +176,43 @@ def rollback(
 
 
 @app.command()
+def erase(
+    user: Annotated[str, typer.Argument(help="The id as the logs or the tables have it; - reads it from stdin.")],
+    now: Annotated[bool, typer.Option("--now", help="Delete files of earlier versions at once.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only look for what is left; reads the whole lake.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    conf: Conf = None, set_: Set = None, lake: LakeUri = None, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Remove a person from every table, from reports and from later readings of the same files."""
+    from shelfcast.lake import session
+    from shelfcast.lake.store import Lake
+    from shelfcast.privacy import erasing, traces
+    from shelfcast.terminal import facts, rows
+
+    run = opened(conf, set_, lake, None, as_json)
+    settings = run.loaded.settings
+    user = sys.stdin.readline().strip() if user == "-" else user
+    with run.terminal() as terminal:
+        say = terminal.begin("erase", "*")
+        opened_lake = Lake(lambda: session.build(settings), settings.lake)
+        found = erasing.remains(opened_lake, settings, user, say) if check else []
+        done = None if check else erasing.erase(opened_lake, settings, user, say, now=now, dry_run=dry_run)
+    if done is not None:
+        title = f"{'Would be erased' if dry_run else 'Erased'} in {settings.lake}"
+        run.print({"lake": settings.lake, "dry_run": dry_run, **asdict(done)}, facts(title, asdict(done)))
+        return
+    listed = traces.summary(found)
+    run.print(
+        {"lake": settings.lake, "traces": listed}, rows(f"What still names the person in {settings.lake}", listed)
+    )
+    if found:
+        raise ShelfcastError(
+            f"{len(found)} places still name the person; files of earlier versions go by shelfcast maintain, or by "
+            "shelfcast erase --now"
+        )
+
+
+@app.command()
 def show(  # noqa: PLR0913, PLR0917 - a command's options
     table: Annotated[str, typer.Argument(help="Table, e.g. gold/forecasts or forecasts; or neighbours, of a SKU.")],
     product: Annotated[

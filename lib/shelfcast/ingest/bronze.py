@@ -1,8 +1,8 @@
 """Writes what arrived to bronze: every column as read, identities transformed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from shelfcast.errors import SourceError
@@ -15,11 +15,14 @@ from shelfcast.ingest.read import SPARK_ERRORS, about_reading, read_files, unrea
 from shelfcast.lake.step import Step
 
 
-def write_bronze(step: Step, arrival: Arrival, policies: Mapping[str, str], key: bytes) -> None:
+def write_bronze(
+    step: Step, arrival: Arrival, policies: Mapping[str, str], key: bytes, erased: Callable[[DataFrame], Column] | None
+) -> None:
     """Read an arrival's files and write them as one slice; records of replaced files leave in the same commit.
 
     Args:
         policies: raw column that names a person → what becomes of it.
+        erased: whether a record names somebody who was erased; None: nobody was.
 
     Raises:
         SourceError: if a file cannot be read, lacks a column the source names and cannot do without, holds another type
@@ -43,6 +46,11 @@ def write_bronze(step: Step, arrival: Arrival, policies: Mapping[str, str], key:
     try:
         if frame.isEmpty():
             raise SourceError(f"source {reading.source}, input {reading.input}: {named(arrival.new)} hold(s) no record")
+        if erased is not None:
+            named_erased = erased(frame)
+            if left_out := frame.where(named_erased).count():
+                step.say(f"{reading.bronze}: {left_out:,} record(s) of erased persons left out")
+            frame = frame.where(~named_erased)
         if arrival.replaced and stored is not None:
             touched = {known.ingest_id for known in arrival.known if known.file in arrival.replaced}
             stays = stored.where(F.col("_ingest_id").isin(*touched) & ~F.col("_file").isin(*arrival.replaced))

@@ -91,7 +91,7 @@ def check_columns(
     needed = {reading.key(f"columns.{name}") for name in (*promised.required(), *_NEVER_GUESSED)}
     for key, text in reading.expressions().items():
         found = references(spark, text, key)
-        plain = key.startswith((reading.key("columns."), reading.key("where"))) and not _looks_up(found)
+        plain = key.startswith((reading.key("columns."), reading.key("where"))) and not looks_up(found)
         raw = {n[0] for n in found if n[0] != "_time_zone"} if plain else {n[1] for n in found if n[0] == "raw"}
         spared = known if key.startswith(reading.key("columns.")) and key not in needed else []
         require_columns(sorted(raw), [*columns, *spared], key, files)
@@ -113,7 +113,7 @@ def canonical(bronze: DataFrame, reading: Reading, lookup: Lookup) -> DataFrame:
     zone = F.lit(reading.of.time_zone)
     frame = bronze.withColumn("_time_zone", zone)
     found = {name: references(spark, text, name) for name, text in reading.given.columns.items()}
-    direct = {name: text for name, text in reading.given.columns.items() if not _looks_up(found[name])}
+    direct = {name: text for name, text in reading.given.columns.items() if not looks_up(found[name])}
     late = {name: text for name, text in reading.given.columns.items() if name not in direct}
     unparsable = [
         F.when(F.col(f"`_c_{name}`").isNull() & _present(found[name], own), F.lit(name))
@@ -225,7 +225,8 @@ def _lookups(spark: SparkSession, reading: Reading, late: Mapping[str, str]) -> 
     return found
 
 
-def _looks_up(names: Iterable[Name]) -> bool:
+def looks_up(names: Iterable[Name]) -> bool:
+    """Whether any of these is a column of a lookup."""
     return any(len(name) > 1 and name[0] in KEYS for name in names)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from functools import reduce
+from functools import partial, reduce
 from typing import TypeVar
 
 from pyspark.sql import DataFrame, Observation
@@ -17,6 +17,7 @@ from shelfcast.ingest.arrivals import Arrival, arrivals
 from shelfcast.ingest.bounds import fit, fitted_columns
 from shelfcast.ingest.bronze import read_bronze, write_bronze
 from shelfcast.ingest.clean import Unit, decide, judge, read_canonical, records, units
+from shelfcast.ingest.erased import Erased, marks, named
 from shelfcast.ingest.fates import QUARANTINE, SILVER, drop_known
 from shelfcast.ingest.identity import load_key, policies
 from shelfcast.ingest.look import Looked, look
@@ -63,20 +64,25 @@ def run(step: Step) -> Outcome:
         step.spark.conf.set(name, value)
     try:
         with step.part("bronze"):
-            _write_bronze(step, [arrival for arrival in found if arrival.new and not arrival.derived])
+            _write_bronze(step, found)
         return _Cleaning(step, at).publish(todo, found)
     finally:
         for name in _WHILE_INGESTING:
             step.spark.conf.unset(name)
 
 
-def _write_bronze(step: Step, new: Sequence[Arrival]) -> None:
+def _write_bronze(step: Step, found: Sequence[Arrival]) -> None:
+    new = [arrival for arrival in found if arrival.new and not arrival.derived]
     persons = {arrival.reading.bronze: policies(step.spark, arrival.reading) for arrival in new}
-    hashed = any("hash" in found.values() for found in persons.values())
-    key = load_key(step.settings, step.lake.uri, step.say) if hashed else b""
+    hashed = any("hash" in policy.values() for policy in persons.values())
+    gone = marks(step.lake.uri)
+    key = load_key(step.settings, step.lake.uri, step.say) if hashed or gone else b""
 
     def write(arrival: Arrival) -> None:
-        write_bronze(step, arrival, persons[arrival.reading.bronze], key)
+        bronze = arrival.reading.bronze
+        readings = [one.reading for one in found if one.reading.bronze == bronze]
+        erased = partial(named, Erased(gone, key), readings, persons[bronze]) if gone else None
+        write_bronze(step, arrival, persons[bronze], key, erased)
         size = sum(file.size for file in arrival.new) / 1e6
         step.say(f"{arrival.reading.bronze}: {len(arrival.new)} file(s), {size:,.1f} MB")
 

@@ -16,6 +16,7 @@ from shelfcast.lake.tables import CONTRACTS
 
 _BY_AS_OF = {name for name, one in CONTRACTS.items() if one.slice == "as_of"}
 ROLLBACK = "rollback"  # the step that puts a table, its slice in ops/runs, back to what it was
+ERASE = "erase"  # the step that removes a person from every table
 CONTRIBUTION = "contribution"  # what the names of these metrics begin with
 
 

@@ -4,31 +4,26 @@ Rows stay what they are, and so do fingerprints of steps; Delta versions rise. P
 one wherever their slice still consists of the same files, so that the others can go.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import date
 from typing import Any
 
-import pyarrow as pa
 from delta.tables import DeltaTable as SparkTable
-from deltalake import DeltaTable
-from pyspark.sql import SparkSession
 
 from shelfcast.errors import ShelfcastError, TableMissing
 from shelfcast.lake import overview
+from shelfcast.lake.deleting import NOTED, set_options
 from shelfcast.lake.ledger import Ledger, new_run_id
 from shelfcast.lake.locks import EVERYTHING, Locks
-from shelfcast.lake.paths import storage_options, table_uri
+from shelfcast.lake.paths import table_uri
 from shelfcast.lake.step import Outcome
 from shelfcast.lake.store import Lake, SliceValue, where
+from shelfcast.lake.table_files import Files, TableFiles
 from shelfcast.lake.tables import contract
 from shelfcast.settings import Maintenance, Settings
 
 _MB = 1 << 20
 _SMALLEST, _LARGEST = (f"spark.databricks.delta.optimize.{name}FileSize" for name in ("min", "max"))
-_NOTED = "spark.databricks.delta.commitInfo.userMetadata"
 # Ordered rows are found by the footers of their files; tables keep no statistics of columns in their logs.
 _UNCHECKED = "spark.databricks.delta.optimize.zorder.checkStatsCollection.enabled"
 
@@ -100,43 +95,31 @@ def _maintained(
 
 class _Table:
     def __init__(self, lake: Lake, ledger: Ledger, name: str, given: Maintenance) -> None:
-        self._lake, self._ledger, self._name, self._given = lake, ledger, name, given
-        self._uri = table_uri(lake.uri, name)
-        self._slice = contract(name).slice
+        self._lake, self._name, self._given = lake, name, given
+        self._stored = TableFiles(ledger, name)
 
     def planned(self) -> Maintained:
-        files = self._files()
+        files = self._stored.files()
         crowded = self._crowded(files)
-        gone = self._vacuumed(dry_run=True)
+        gone = self._stored.vacuumed(self._given.retain_days, dry_run=True)
         return Maintained(self._name, len(crowded), _count(files), None, 0, len(gone))
 
     def maintained(self, run_id: str) -> Maintained:
-        before = self._delta().version()
-        files = self._files(before)
+        before = self._stored.version()
+        files = self._stored.files(before)
         crowded = self._crowded(files)
         if crowded:
             self._compact(crowded, run_id)
-        newest = self._delta().version()
+        newest = self._stored.version()
         # Any commit between was somebody else's, and may have written what nobody has published yet.
-        moved = self._move_published(files, newest) if newest == before + bool(crowded) else 0
-        gone = self._vacuumed(dry_run=True)
+        moved = self._stored.move_published(files, newest) if newest == before + bool(crowded) else []
+        gone = self._stored.vacuumed(self._given.retain_days, dry_run=True)
         if gone:
-            gone = self._vacuumed(dry_run=False)
-        return Maintained(self._name, len(crowded), _count(files), _count(self._files()), moved, len(gone))
+            gone = self._stored.vacuumed(self._given.retain_days, dry_run=False)
+        after = _count(self._stored.files())
+        return Maintained(self._name, len(crowded), _count(files), after, len(moved), len(gone))
 
-    def _delta(self, version: int | None = None) -> DeltaTable:
-        return DeltaTable(self._uri, version=version, storage_options=storage_options(self._uri))
-
-    def _files(self, version: int | None = None) -> Mapping[Any, Mapping[str, int]]:
-        """Slice (None where the table has none) → path → bytes, in a version."""
-        adds = pa.table(self._delta(version).get_add_actions(flatten=True))
-        found: dict[Any, dict[str, int]] = defaultdict(dict)
-        slices = adds[f"partition.{self._slice}"].to_pylist() if self._slice else [None] * adds.num_rows
-        for key, path, size in zip(slices, adds["path"].to_pylist(), adds["size_bytes"].to_pylist(), strict=True):
-            found[key][path] = size
-        return found
-
-    def _crowded(self, files: Mapping[Any, Mapping[str, int]]) -> list[Any]:
+    def _crowded(self, files: Files) -> list[Any]:
         """Slices in which two files would fit into one."""
         return [
             key for key, sizes in files.items() if len(sizes) > 1 and sum(sorted(sizes.values())[:2]) <= self._target()
@@ -148,57 +131,16 @@ class _Table:
     def _compact(self, slices: Sequence[SliceValue | None], run_id: str) -> None:
         promised = contract(self._name)
         target = str(self._target())
-        with _set(self._lake.spark, {_SMALLEST: target, _LARGEST: target, _NOTED: run_id, _UNCHECKED: "false"}):
-            work = SparkTable.forPath(self._lake.spark, self._uri).optimize()
-            if self._slice is not None:
+        noted = {_SMALLEST: target, _LARGEST: target, NOTED: run_id, _UNCHECKED: "false"}
+        with set_options(self._lake.spark, noted):
+            work = SparkTable.forPath(self._lake.spark, table_uri(self._lake.uri, self._name)).optimize()
+            if promised.slice is not None:
                 work = work.where(where(promised, self._name, [one for one in slices if one is not None]))
             if promised.clustered:
                 work.executeZOrderBy(*promised.clustered)
             else:
                 work.executeCompaction()
 
-    def _move_published(self, before: Mapping[Any, Mapping[str, int]], newest: int) -> int:
-        """Let days be read from the newest version if their slice was the same in the one that they were read from."""
-        moved: list[date] = []
-        known: dict[int, Mapping[Any, Mapping[str, int]]] = {}
-        for day, version in self._published().items():
-            if version == newest:
-                continue
-            if version not in known:
-                known[version] = self._files(version)
-            key = day if self._slice == "as_of" else None
-            if known[version].get(key, {}).keys() == before.get(key, {}).keys():
-                moved.append(day)
-        self._ledger.move(self._name, moved, newest)
-        return len(moved)
 
-    def _published(self) -> dict[date, int]:
-        """The version that readers of each day see."""
-        listed = self._ledger.publications()
-        return {day: versions[self._name] for day, versions in listed.items() if self._name in versions}
-
-    def _vacuumed(self, *, dry_run: bool) -> list[str]:
-        keep = sorted(set(self._published().values()))
-        return self._delta().vacuum(
-            retention_hours=24 * self._given.retain_days, dry_run=dry_run, full=True, keep_versions=keep or None
-        )
-
-
-def _count(files: Mapping[Any, Mapping[str, int]]) -> int:
+def _count(files: Files) -> int:
     return sum(map(len, files.values()))
-
-
-@contextmanager
-def _set(spark: SparkSession, options: Mapping[str, str]) -> Iterator[None]:
-    """Settings of a session for as long as this lasts."""
-    before = {key: spark.conf.get(key, None) for key in options}
-    for key, value in options.items():
-        spark.conf.set(key, value)
-    try:
-        yield
-    finally:
-        for key, old in before.items():
-            if old is None:
-                spark.conf.unset(key)
-            else:
-                spark.conf.set(key, old)

@@ -55,6 +55,16 @@ OPS: tuple[Contract, ...] = (
         key=("source", "column", "category"),
     ),
     Contract(
+        "ops/erased",
+        "a person who was erased, known again only by who holds the key",
+        columns(
+            ("mark", "string", "keyed hash of the erased id, with a salt of its own", True),
+            ("erased_at", "timestamp", "UTC", True),
+            ("run_id", "string", "run", True),
+        ),
+        key=("mark",),
+    ),
+    Contract(
         "ops/published",
         "the version of a table that readers see for an as_of",
         columns(

@@ -14,7 +14,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from shelfcast.errors import ShelfcastError, TableMissing
-from shelfcast.lake.ledger import ROLLBACK, Ledger, Record, new_run_id
+from shelfcast.lake.ledger import ERASE, ROLLBACK, Ledger, Record, new_run_id
 from shelfcast.lake.locks import EVERYTHING, Locks
 from shelfcast.lake.paths import normalise, storage_options, table_uri
 from shelfcast.lake.snapshot import Snapshot
@@ -54,7 +54,8 @@ def roll_back(
 
     Raises:
         ContractError: if there is no such table.
-        ShelfcastError: if it is none of gold, if the run did not write it, or if files of that version are deleted.
+        ShelfcastError: if it is none of gold, if the run did not write it, if a person was erased from it since, or if
+            files of that version are deleted.
         LakeBusy: if another run writes what would be changed.
     """
     promised = contract(table)
@@ -66,6 +67,11 @@ def roll_back(
     lake = normalise(lake)
     ledger = Ledger(lake)
     target = _written(ledger.records(), lake, table, run_id)
+    if promised.personal and (since := [one for one in ledger.records() if _erased(one, target.attempt)]):
+        raise ShelfcastError(
+            f"table {table}: run {run_id} wrote it before somebody was erased from it ({since[-1].run_id}), and would "
+            "bring what was erased back: choose a later run"
+        )
     found = _planned(ledger, lake, table, target.outputs[table])
     if dry_run:
         return found
@@ -90,6 +96,10 @@ def roll_back(
         ledger.move(table, found.moved, version)
         ledger.finish(record, None, Outcome(counts={"to": run_id, "version": version}, contents={table: contents}))
     return RolledBack(table, found.restored, found.version_before, version, found.moved, found.withdrawn)
+
+
+def _erased(record: Record, attempt: int) -> bool:
+    return record.step == ERASE and record.attempt > attempt
 
 
 def _written(records: Sequence[Record], lake: str, table: str, run_id: str) -> Record:

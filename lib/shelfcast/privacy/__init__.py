@@ -1,0 +1,1 @@
+"""Removes persons from a lake, and shows that they are gone."""
