@@ -31,11 +31,11 @@ class Compared:
 
 
 def tables(lake: str) -> list[str]:
-    """The tables of silver and gold that there are before training."""
+    """The tables of bronze, silver and gold that there are before training."""
     found = [
         str(log.parent.relative_to(lake))
-        for room in ("silver", "gold")
-        for log in Path(lake, room).glob("*/_delta_log")
+        for room in ("bronze/*", "silver", "gold")
+        for log in Path(lake).glob(f"{room}/*/_delta_log")
     ]
     return sorted(set(found) - set(SCORES))
 
@@ -53,6 +53,8 @@ def exactly(one: str, other: str) -> Iterator[Compared]:
 def scores(one: str, other: str) -> Iterator[Compared]:
     """Scores of one model: the same rows, numbers up to float tolerance."""
     for name in SCORES:
+        if not Snapshot.exists(one, name) and not Snapshot.exists(other, name):
+            continue
         left, right = _rows(one, name), _rows(other, name)
         yield Compared(name, len(left), _difference(left, right, _TOLERANCE))
 

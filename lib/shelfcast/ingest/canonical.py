@@ -1,5 +1,6 @@
 """Turns raw records of one input into canonical ones: the columns of the table it fills, in the lake's types."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
@@ -235,12 +236,13 @@ def _is_text(promised: Contract, name: str) -> bool:
 
 
 def _typed(value: Column, promised: Contract, name: str) -> Column:
-    """The value in the contract's type; blank text and not-a-number become null."""
+    """The value in the contract's type; blank text and what is no finite number become null."""
     kind = promised.schema()[name].dataType
     cast = value.cast(kind)
     if kind.typeName() == "string":
         return F.nullif(F.trim(cast), F.lit(""))
-    return F.when(~F.isnan(cast), cast) if kind.typeName() == "double" else cast
+    # Infinity is the greatest number but for NaN, so that one comparison finds both.
+    return F.when(F.abs(cast) < F.lit(math.inf), cast) if kind.typeName() == "double" else cast
 
 
 def _present(names: Iterable[Name], own: Iterable[str]) -> Column:

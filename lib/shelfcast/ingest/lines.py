@@ -19,6 +19,7 @@ _HEAD = 1 << 20  # bytes of a file that its header must fit in
 _SAMPLED = 1 << 30  # bytes of JSON that are searched for keys; of more, as large a sample
 _MOST_KEYS = 2000
 _BROKEN = "_broken"
+RFC_4180 = {"escape": '"'}  # a quote within quotes is written twice, as nearly everybody does; Spark's default is \\
 _OWN_OPTIONS = {"header", "encoding", "multiLine"}
 
 
@@ -66,7 +67,8 @@ def header(file: RawFile, given: Input) -> str:
     except (OSError, ValueError) as error:
         raise SourceError(f"file {file.uri} cannot be read: {error}; it may be truncated, export it again") from error
     lines = head.decode(given.options.get("encoding", "UTF-8"), errors="replace").splitlines()
-    return next((line for line in lines if line.strip()), "")
+    # Lines come from Spark without the mark of a byte order.
+    return next((line for line in lines if line.strip()), "").removeprefix("\ufeff")
 
 
 def columns_of(line: str, given: Input) -> list[str]:
@@ -83,7 +85,7 @@ def _compression(uri: str) -> str | None:
 
 
 def _parse_csv(text: DataFrame, declared: list[tuple[str, str]], given: Input, salt: bytes) -> DataFrame:
-    parsed = F.from_csv("value", as_ddl([*declared, (_BROKEN, "string")]), _options(given))
+    parsed = F.from_csv("value", as_ddl([*declared, (_BROKEN, "string")]), RFC_4180 | _options(given))
     return _parsed(text, parsed, {name: name for name, _ in declared}, salt)
 
 

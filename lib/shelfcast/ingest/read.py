@@ -15,7 +15,7 @@ from pyspark.sql.types import TimestampNTZType
 
 from shelfcast.errors import SourceError
 from shelfcast.ingest.files import RawFile
-from shelfcast.ingest.lines import read_csv, read_json
+from shelfcast.ingest.lines import RFC_4180, read_csv, read_json
 from shelfcast.ingest.names import storable
 from shelfcast.ingest.raw_schema import conflict, footer
 from shelfcast.lake.paths import is_local
@@ -129,7 +129,11 @@ def _plain(cell: Column, kind: Any, nanoseconds: bool) -> Column:
 def _whole(reader: DataFrameReader, uris: list[str], given: Input, base: str, salt: bytes) -> DataFrame:
     """Records that span lines: no line to hash, so a position is the hash of the record's columns."""
     if given.format == "csv":
-        reader = reader.option("header", given.options.get("header", "true")).option("inferSchema", "false")
+        reader = (
+            reader.options(**RFC_4180 | given.options)
+            .option("header", given.options.get("header", "true"))
+            .option("inferSchema", "false")
+        )
     else:
         reader = reader.option("primitivesAsString", "true")
     reader = reader.schema(given.fields) if given.fields else reader
