@@ -1,12 +1,15 @@
 """A person is erased: from every table, from reports, from earlier versions, and from files that arrive again."""
 
+import json
 from datetime import UTC, date, datetime, timedelta
+from io import StringIO
 from pathlib import Path
 
 import pyarrow.compute as pc
 import pytest
 from ingest_logs import ORDERS, SMALL, Shop
 
+from shelfcast.cli import main
 from shelfcast.config import load
 from shelfcast.errors import ConfigError, TableMissing
 from shelfcast.ingest.identity import load_key
@@ -183,6 +186,22 @@ def test_a_short_id_that_is_kept_is_found_in_columns_of_ids_only(shop, lake) -> 
 
     assert remains(lake, settings, "7", print) == []
     assert shop.rows("silver/events", "user_id", "product_id") == [("70", "7")]
+
+
+def test_the_command_erases_and_checks_and_prints_no_id(planted, capsys, monkeypatch) -> None:
+    conf = ["--conf", str(planted.shop.folder / "shop.yaml"), "--lake", planted.lake.uri, "--json"]
+    monkeypatch.setattr("sys.stdin", StringIO(f"{PERSON}\n"))
+    assert main(["erase", PERSON, "--check", *conf]) == 1
+    assert main(["erase", "-", "--now", *conf]) == 0
+    assert main(["erase", PERSON, "--check", *conf]) == 0
+
+    printed = capsys.readouterr()
+    found, done, left = (json.loads(document) for document in printed.out.replace("}\n{", "}\n\0{").split("\0"))
+    assert {one["place"] for one in found["traces"]} >= {"user_id", "customer"}
+    assert done["rows"]["silver/events"] == 1
+    assert left["traces"] == []
+    assert "places still name the person" in printed.err
+    assert not any(form in printed.out + printed.err for form in planted.forms)
 
 
 def test_an_unknown_person_and_an_unknown_source_are_told(planted, lake) -> None:
